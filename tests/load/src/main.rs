@@ -1,0 +1,30 @@
+//! Benchmarks that drive the product from outside, each side by side with its
+//! yardstick in one run. `cargo xtask bench NAME` builds and calls this.
+
+mod drive;
+mod echo;
+mod gateway;
+mod report;
+mod rules;
+mod server;
+mod shop;
+mod wire;
+
+use clap::Parser;
+
+#[derive(Parser)]
+enum Bench {
+    /// `Personalize` against a bare echo.
+    Gateway(gateway::Options),
+    /// The yardstick's server; started by the benchmarks.
+    #[command(hide = true)]
+    Echo { answer_bytes: usize },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Bench::parse() {
+        Bench::Gateway(options) => gateway::run(options).await,
+        Bench::Echo { answer_bytes } => echo::serve(answer_bytes).await,
+    }
+}
