@@ -1,41 +1,38 @@
 //! From syntax to a tree that can be judged: every name is looked up and every kind
 //! that is known is checked. Collects all faults rather than stopping at the first.
 
+mod functions;
+mod names;
+
 use cel::{
-    common::ast::{
-        CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators,
-    },
+    common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators},
     parser::Expression,
 };
-use regex::RegexBuilder;
 
 use crate::{
-    fault::{Fault, nearest},
-    functions::{SIGNATURES, Signature, Style, parse_duration},
-    node::{Comparison, Function, Literal, Load, Node, Operator, Quantifier},
+    fault::Fault,
+    node::{Comparison, Literal, Node, Operator, Quantifier},
     parse::Parsed,
-    value::parse_time,
-    vocabulary::{ContextField, ItemField, Kind, Vocabulary},
+    vocabulary::{Kind, Vocabulary},
 };
 
 /// Operators inside operators, at most. Judging recurses as deep as this.
 const DEPTH_MAX: usize = 128;
-
-/// Bytes a compiled regular expression may take.
-const REGEX_BYTES_MAX: usize = 256 << 10;
-
-/// Parts of the context that are no values of their own.
-const CONTEXT_GROUPS: [&str; 3] = ["location", "device", "page"];
 
 pub(crate) fn check(parsed: &Parsed, vocabulary: &Vocabulary) -> Result<Node, Vec<Fault>> {
     let mut checker = Checker {
         parsed,
         vocabulary,
         faults: Vec::new(),
+        too_deep: None,
         variable: None,
         depth: 0,
     };
     let root = checker.condition(&parsed.expression);
+    if let Some(fault) = checker.too_deep {
+        // The operators around it are beyond judging.
+        return Err(vec![fault]);
+    }
     if checker.faults.is_empty() {
         Ok(root)
     } else {
@@ -53,6 +50,7 @@ struct Checker<'a> {
     parsed: &'a Parsed,
     vocabulary: &'a Vocabulary,
     faults: Vec<Fault>,
+    too_deep: Option<Fault>,
     variable: Option<&'a str>,
     depth: usize,
 }
@@ -84,10 +82,10 @@ impl<'a> Checker<'a> {
 
     fn typed(&mut self, expression: &'a IdedExpr) -> Typed {
         if self.depth >= DEPTH_MAX {
-            // One fault tells it; the operators around it would repeat it.
-            self.faults.clear();
             let message = format!("operators are nested deeper than {DEPTH_MAX}");
-            return self.fault(expression.id, message);
+            let position = self.parsed.position(expression.id);
+            self.too_deep.get_or_insert(Fault::new(position, message));
+            return NOTHING;
         }
         self.depth += 1;
         let typed = match &expression.expr {
@@ -126,144 +124,6 @@ impl<'a> Checker<'a> {
             ),
             LiteralValue::Bytes(_) => self.fault(id, "bytes are not supported"),
         }
-    }
-
-    fn roots(&self) -> impl Iterator<Item = &'static str> {
-        let subject = ["profile", "segments", "context"];
-        let subject = subject.into_iter().filter(|_| self.vocabulary.subject);
-        subject.chain(self.vocabulary.item.then_some("item"))
-    }
-
-    /// A name that stands alone.
-    fn name(&mut self, id: u64, name: &str) -> Typed {
-        if self.variable == Some(name) {
-            return (Node::Load(Load::Variable), Kind::Any);
-        }
-        if name == "segments" && self.vocabulary.subject {
-            return (Node::Load(Load::Segments), Kind::List);
-        }
-        if self.roots().any(|root| root == name) {
-            return self.fault(
-                id,
-                format!("`{name}` is no value: name one of its fields, as in `{name}.NAME`"),
-            );
-        }
-        self.unknown_root(id, name)
-    }
-
-    fn unknown_root(&mut self, id: u64, name: &str) -> Typed {
-        let known: Vec<_> = self.roots().collect();
-        let message = format!(
-            "unknown name `{name}`; what can be named here is {}",
-            known.join(", ")
-        );
-        let near = nearest(name, known);
-        self.suggest(id, message, near)
-    }
-
-    /// `operand.field`, or `has(operand.field)`.
-    fn select(&mut self, id: u64, select: &'a SelectExpr) -> Typed {
-        let (node, kind) = self.member(id, &select.operand, &select.field);
-        if select.test {
-            (Node::Has(Box::new(node)), Kind::Bool)
-        } else {
-            (node, kind)
-        }
-    }
-
-    fn member(&mut self, id: u64, operand: &'a IdedExpr, field: &str) -> Typed {
-        if let Some(root) = self.root_name(operand) {
-            return match root {
-                "profile" => self.profile_trait(id, field),
-                "item" => self.item_field(id, field),
-                _ => self.context_field(id, field),
-            };
-        }
-        if let Some(group) = self.context_group(operand) {
-            return self.context_field(id, &format!("{group}.{field}"));
-        }
-        let (node, kind) = self.typed(operand);
-        if !matches!(kind, Kind::Any | Kind::Map) {
-            return self.fault(
-                id,
-                format!("`.{field}` needs a map, and this is {}", kind.name()),
-            );
-        }
-        (Node::Member(Box::new(node), field.into()), Kind::Any)
-    }
-
-    /// The root an expression names, if it is one that has fields and is in scope.
-    fn root_name(&self, expression: &'a IdedExpr) -> Option<&'a str> {
-        match &expression.expr {
-            Expr::Ident(name) if self.variable != Some(name) && name != "segments" => {
-                self.roots().any(|root| root == name).then_some(name)
-            }
-            _ => None,
-        }
-    }
-
-    fn context_group(&self, expression: &'a IdedExpr) -> Option<&'a str> {
-        match &expression.expr {
-            Expr::Select(select)
-                if self.root_name(&select.operand) == Some("context")
-                    && CONTEXT_GROUPS.contains(&select.field.as_str()) =>
-            {
-                Some(&select.field)
-            }
-            _ => None,
-        }
-    }
-
-    fn profile_trait(&mut self, id: u64, name: &str) -> Typed {
-        let kind = match &self.vocabulary.traits {
-            None => Some(Kind::Any),
-            Some(declared) => declared.get(name).copied(),
-        };
-        match kind {
-            Some(kind) => (Node::Load(Load::Profile(name.into())), kind),
-            None => {
-                let declared = self.vocabulary.traits.iter().flatten();
-                let near = nearest(name, declared.map(|(name, _)| name.as_str()));
-                self.suggest(id, format!("unknown trait `{name}`"), near)
-            }
-        }
-    }
-
-    fn item_field(&mut self, id: u64, name: &str) -> Typed {
-        if let Some(field) = ItemField::parse(name) {
-            return (Node::Load(Load::Item(field)), field.kind());
-        }
-        let kind = match &self.vocabulary.characteristics {
-            None => Some(Kind::Any),
-            Some(declared) => declared.get(name).copied(),
-        };
-        match kind {
-            Some(kind) => (Node::Load(Load::Characteristic(name.into())), kind),
-            None => {
-                let declared = self.vocabulary.characteristics.iter().flatten();
-                let known = declared
-                    .map(|(name, _)| name.as_str())
-                    .chain(ItemField::ALL.iter().map(|field| field.name()));
-                let near = nearest(name, known);
-                self.suggest(
-                    id,
-                    format!("no item type has a characteristic `{name}`"),
-                    near,
-                )
-            }
-        }
-    }
-
-    fn context_field(&mut self, id: u64, path: &str) -> Typed {
-        if let Some(field) = ContextField::parse(path) {
-            return (Node::Load(Load::Context(field)), field.kind());
-        }
-        if CONTEXT_GROUPS.contains(&path) {
-            let message = format!("`context.{path}` is no value: name one of its fields");
-            return self.fault(id, message);
-        }
-        let near = nearest(path, ContextField::ALL.iter().map(|field| field.name()));
-        self.suggest(id, format!("`context` has no field `{path}`"), near)
     }
 
     fn call(&mut self, id: u64, call: &'a CallExpr) -> Typed {
@@ -453,120 +313,6 @@ impl<'a> Checker<'a> {
             Node::Quantify(quantifier, Box::new(list), Box::new(test)),
             Kind::Bool,
         )
-    }
-
-    fn function(&mut self, id: u64, call: &'a CallExpr) -> Typed {
-        let name = call.func_name.as_str();
-        let arguments: Vec<&IdedExpr> = call
-            .target
-            .as_deref()
-            .into_iter()
-            .chain(&call.args)
-            .collect();
-        let style = if call.target.is_some() {
-            Style::Method
-        } else {
-            Style::Global
-        };
-        if name == "matches" && arguments.len() == 2 {
-            return self.pattern(arguments[0], arguments[1]);
-        }
-        let known = || {
-            SIGNATURES
-                .iter()
-                .filter(|signature| self.vocabulary.subject || !signature.subject)
-        };
-        let Some(signature) = known().find(|signature| signature.name == name) else {
-            let near = nearest(name, known().map(|s| s.name).chain(["has", "matches"]));
-            return self.suggest(id, format!("unknown function `{name}`"), near);
-        };
-        if signature.style != Style::Both && signature.style != style {
-            let message = match signature.style {
-                Style::Method => format!("`{name}` is called on a value: `x.{name}(…)`"),
-                _ => format!("`{name}` is called by itself: `{name}(…)`"),
-            };
-            return self.fault(id, message);
-        }
-        self.known_function(id, signature, &arguments)
-    }
-
-    fn known_function(
-        &mut self,
-        id: u64,
-        signature: &'static Signature,
-        arguments: &[&'a IdedExpr],
-    ) -> Typed {
-        let most = signature.parameters.len();
-        if arguments.len() > most || arguments.len() + signature.optional < most {
-            let receiver = usize::from(signature.style == Style::Method);
-            let message = format!(
-                "`{}` takes {} argument(s), and {} were given",
-                signature.name,
-                most - receiver,
-                arguments.len() - receiver.min(arguments.len())
-            );
-            return self.fault(id, message);
-        }
-        let mut nodes = Vec::with_capacity(arguments.len());
-        for (argument, parameter) in arguments.iter().zip(signature.parameters) {
-            let (node, kind) = self.typed(argument);
-            if !parameter.accepts(kind) {
-                let message = format!(
-                    "`{}` takes {} here, and this is {}",
-                    signature.name,
-                    parameter.name(),
-                    kind.name()
-                );
-                self.fault(argument.id, message);
-            }
-            nodes.push(node);
-        }
-        self.folded(id, signature, nodes)
-    }
-
-    /// Times and durations that are written out are read now, and refused now.
-    fn folded(&mut self, id: u64, signature: &Signature, nodes: Vec<Node>) -> Typed {
-        let written = match nodes.as_slice() {
-            [Node::Literal(Literal::Text(text))] => Some(text.as_ref()),
-            _ => None,
-        };
-        let literal = match (signature.function, written) {
-            (Function::Timestamp, Some(text)) => match parse_time(text) {
-                Some(ms) => Literal::Time(ms),
-                None => {
-                    return self.fault(id, "a time is written `YYYY-MM-DD` or as in RFC 3339");
-                }
-            },
-            (Function::Duration, Some(text)) => match parse_duration(text) {
-                Some(ms) => Literal::Duration(ms),
-                None => return self.fault(id, "a duration is written as in `30d` or `1h30m`"),
-            },
-            _ => return (Node::Call(signature.function, nodes), signature.result),
-        };
-        (Node::Literal(literal), signature.result)
-    }
-
-    /// `text.matches("pattern")`. The pattern is a literal, so that it is compiled once.
-    fn pattern(&mut self, text: &'a IdedExpr, pattern: &'a IdedExpr) -> Typed {
-        let (text_node, kind) = self.typed(text);
-        if !matches!(kind, Kind::Any | Kind::Text | Kind::Date) {
-            let message = format!("`matches` needs a text, and this is {}", kind.name());
-            self.fault(text.id, message);
-        }
-        let Expr::Literal(LiteralValue::String(source)) = &pattern.expr else {
-            return self.fault(pattern.id, "the pattern of `matches` must be written out");
-        };
-        let compiled = RegexBuilder::new(source.inner())
-            .size_limit(REGEX_BYTES_MAX)
-            .dfa_size_limit(REGEX_BYTES_MAX)
-            .build();
-        match compiled {
-            Ok(regex) => (Node::Matches(Box::new(text_node), regex), Kind::Bool),
-            Err(_) => self.fault(
-                pattern.id,
-                "this is no regular expression, or too large a one",
-            ),
-        }
     }
 }
 

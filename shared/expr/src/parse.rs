@@ -26,12 +26,34 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
+    /// Where a node is. The parser places a member at its dot and a call at its
+    /// bracket; the name is what a reader looks for.
     pub fn position(&self, id: u64) -> Position {
-        self.info
-            .offset_for(id)
-            .map_or(Position::START, |(start, _)| {
-                Position::of(&self.source, start as usize)
-            })
+        let Some((start, _)) = self.info.offset_for(id) else {
+            return Position::START;
+        };
+        let characters: Vec<char> = self.source.chars().collect();
+        // The parser counts bytes.
+        let before = self.source.get(..start as usize).unwrap_or_default();
+        let mut index = before.chars().count();
+        let blank = |c: &char| c.is_whitespace();
+        let word = |c: &char| c.is_alphanumeric() || *c == '_';
+        match characters.get(index) {
+            Some('.') => {
+                let rest = &characters[index + 1..];
+                index += 1 + rest.iter().take_while(|c| blank(c)).count();
+            }
+            Some('(') => {
+                let before = characters[..index].iter().rev();
+                let gap = before.clone().take_while(|c| blank(c)).count();
+                let name = before.skip(gap).take_while(|c| word(c)).count();
+                if name > 0 {
+                    index -= gap + name;
+                }
+            }
+            _ => {}
+        }
+        Position::of(&self.source, index)
     }
 }
 
@@ -99,10 +121,30 @@ fn fault(error: &ParseError) -> Fault {
         line: clamp(error.pos.0),
         column: clamp(error.pos.1),
     };
-    let message = error.msg.trim();
-    let message = message
-        .strip_prefix("Syntax error: ")
-        .unwrap_or(message)
-        .to_owned();
-    Fault::new(position, message)
+    Fault::new(position, plain(error.msg.trim()))
+}
+
+/// The parser generator's way of putting it, in a reader's words.
+fn plain(message: &str) -> String {
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    if let Some(text) = message.strip_prefix("token recognition error at: ") {
+        return format!("{text} is not understood here; is a text left open?");
+    }
+    let Some((found, expected)) = message.split_once(" expecting ") else {
+        return message.to_owned();
+    };
+    let found = found
+        .trim_start_matches("mismatched input ")
+        .trim_start_matches("extraneous input ");
+    let found = match found {
+        "'<EOF>'" => "the end",
+        other => other,
+    };
+    // Wherever an identifier may stand, so may every other beginning of a value.
+    let expected = match expected {
+        "<EOF>" => "an operator or the end",
+        set if set.contains("IDENTIFIER") => "a value",
+        other => other,
+    };
+    format!("{expected} is expected here, not {found}")
 }
