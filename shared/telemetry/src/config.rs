@@ -31,7 +31,7 @@ pub enum LogFormat {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
-            log_filter: "info".to_owned(),
+            log_filter: "info,opentelemetry=warn".to_owned(),
             log_format: LogFormat::Text,
             otlp_endpoint: String::new(),
             trace_sample_ratio: 1.0,
