@@ -10,8 +10,12 @@ pub mod propagation;
 pub use config::{LogFormat, TelemetryConfig};
 pub use propagation::{exporting, inject_current, server_context, set_parent, trace_id};
 
-use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use opentelemetry_sdk::{
+    metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::FilterExt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +39,12 @@ pub struct Guard {
 /// `service.name` of everything exported.
 pub fn init(config: &TelemetryConfig, service: &str) -> Result<Guard, Error> {
     let filter = EnvFilter::builder().parse(&config.log_filter)?;
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let Some(endpoint) = config.endpoint() else {
         tracing_subscriber::registry()
             .with(filter)
+            // Nobody records spans here, so that making one must cost no more than a look.
+            .with(logs::no_spans())
             .with(logs::layer(config.log_format))
             .try_init()?;
         return Ok(Guard {
@@ -49,7 +56,7 @@ pub fn init(config: &TelemetryConfig, service: &str) -> Result<Guard, Error> {
     let metrics = export::metrics(config, &endpoint, service)?;
     tracing_subscriber::registry()
         .with(export::layer(&traces))
-        .with(logs::layer(config.log_format).with_filter(filter))
+        .with(logs::layer(config.log_format).with_filter(filter.and(logs::no_spans())))
         .try_init()?;
     opentelemetry::global::set_meter_provider(metrics.clone());
     propagation::set_exporting();

@@ -6,12 +6,13 @@ use std::fmt::{self, Write as _};
 use opentelemetry::{Context, trace::TraceContextExt};
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Subscriber,
+    Event, Metadata, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     Layer,
     field::RecordFields,
+    filter::FilterFn,
     fmt::{
         FmtContext, FormatEvent, FormatFields,
         format::Writer,
@@ -32,6 +33,11 @@ where
         .with_ansi(false)
         .fmt_fields(NoSpanFields)
         .event_format(Line(format))
+}
+
+/// Lines are made of events; spans are for the exporter.
+pub fn no_spans() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    FilterFn::new(|metadata| !metadata.is_span())
 }
 
 /// Keeps the formatter from rendering every span's fields, which no line shows.
