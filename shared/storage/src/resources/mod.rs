@@ -3,6 +3,7 @@
 //! Knows what a resource is; a service's own rules come in through `check`.
 
 mod error;
+mod kinds;
 mod page;
 mod update;
 
@@ -15,10 +16,11 @@ use prost_types::FieldMask;
 
 pub use error::Error;
 pub use page::{Page, PageRequest};
+pub use update::{etag_of, merge};
 
 use crate::{Database, Row, Tx, args};
 
-/// A message of the contract that people edit. [`crate::resource!`] writes it.
+/// A message of the contract that people edit. `kinds` says which these are.
 pub trait Resource: Message + Default + Clone + Send + Sync + 'static {
     /// The resource's name in answers and in the table: `placement`.
     const KIND: &'static str;

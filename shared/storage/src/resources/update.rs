@@ -3,6 +3,7 @@
 
 use attune_api::{DESCRIPTORS, mask, time};
 use attune_errors::Violations;
+use prost::Message;
 use prost_reflect::DynamicMessage;
 use prost_types::FieldMask;
 
@@ -19,17 +20,29 @@ pub(super) fn merged<R: Resource>(
     sent: &R,
     wanted: Option<&FieldMask>,
 ) -> Result<Stored<R>, Error> {
+    let resource = merge(&before.resource, sent, wanted)?;
+    let update_ms = time::now_ms().max(before.stamp.update_ms);
+    Ok(stamped(resource, before.stamp.create_ms, update_ms))
+}
+
+/// What an update makes of a resource, its stamp left off: the fields that `wanted`
+/// names; without it, those that are set in `sent`; with `*`, all. For resources that
+/// are not in a [`super::Table`] too.
+pub fn merge<R: Resource>(
+    before: &R,
+    sent: &R,
+    wanted: Option<&FieldMask>,
+) -> Result<R, Error> {
     // What the store fills in is never an edit.
     let mut sent = sent.clone();
     sent.stamp(None);
-    let resource = match wanted {
+    let mut after = match wanted {
         Some(mask) if mask.paths.iter().any(|path| path == "*") => sent,
-        Some(mask) if !mask.paths.is_empty() => apply(&before.resource, &sent, mask)?,
-        _ => apply(&before.resource, &sent, &populated(&sent))?,
+        Some(mask) if !mask.paths.is_empty() => apply(before, &sent, mask)?,
+        _ => apply(before, &sent, &populated(&sent))?,
     };
-    let update_ms = time::now_ms().max(before.stamp.update_ms);
-    let after = stamped(resource, before.stamp.create_ms, update_ms);
-    if after.resource.id() == before.resource.id() {
+    after.stamp(None);
+    if after.id() == before.id() {
         return Ok(after);
     }
     let moved = Violations::of("update_mask", "must not name the resource's id");
@@ -61,17 +74,21 @@ fn populated<R: Resource>(sent: &R) -> FieldMask {
     }
 }
 
-/// The etag is a hash of the content: equal content, equal etag.
+/// A hash of the content, stamp left off: equal content, equal etag.
+pub fn etag_of(content: &impl Message) -> String {
+    let mut etag = blake3::hash(&content.encode_to_vec()).to_hex();
+    etag.truncate(16);
+    etag.to_string()
+}
+
 fn stamped<R: Resource>(mut resource: R, create_ms: i64, update_ms: i64) -> Stored<R> {
     resource.stamp(None);
-    let mut etag = blake3::hash(&resource.encode_to_vec()).to_hex();
-    etag.truncate(16);
     Stored {
-        resource,
         stamp: Stamp {
-            etag: etag.to_string(),
+            etag: etag_of(&resource),
             create_ms,
             update_ms,
         },
+        resource,
     }
 }
