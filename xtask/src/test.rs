@@ -36,9 +36,10 @@ pub fn test() -> Result<()> {
     })?;
     // All targets, so that the end-to-end tests find the binary and nothing is
     // built twice with other features.
-    step("build", || run(&mut cargo(&["build", "--workspace", "--all-targets"])))?;
+    step("build", || {
+        run(&mut cargo(&["build", "--workspace", "--all-targets"]))
+    })?;
     step("tests", || {
-        run(cargo(&["test", "--workspace", "--no-fail-fast"])
-            .env("ATTUNE_TEST_POSTGRES_URL", &url))
+        run(cargo(&["test", "--workspace", "--no-fail-fast"]).env("ATTUNE_TEST_POSTGRES_URL", &url))
     })
 }
