@@ -13,8 +13,9 @@ use tonic::{body::Body, service::Routes, transport::Endpoint};
 use tower::Service;
 
 use crate::{
-    Internal, Tls,
+    Internal, PeerToken, Tls,
     dial::Dial,
+    serve::served,
     stack::{self, ClientStack},
     transport::Transport,
 };
@@ -51,8 +52,18 @@ impl Channel {
     /// To a service of this process. The call runs on the caller's own task, through
     /// the same layers as one from the network.
     pub fn in_process(service: &'static str, routes: Routes, with: &Internal) -> Self {
-        let server = stack::internal(routes.prepare(), with);
-        Self::over(service, Transport::InProcess { server }, with)
+        Self::in_process_as(service, routes, with, with.token.clone())
+    }
+
+    /// As [`Channel::in_process`], for a caller that shows a credential of its own.
+    pub fn in_process_as(
+        service: &'static str,
+        routes: Routes,
+        with: &Internal,
+        token: PeerToken,
+    ) -> Self {
+        let server = stack::internal(served(routes), with);
+        Self::over(service, Transport::InProcess { server }, token)
     }
 
     /// To a service at `http://host:port`, or `https://` with certificates. Needs a
@@ -63,15 +74,12 @@ impl Channel {
         with: &Internal,
     ) -> Result<Self, EndpointError> {
         let channel = connect_lazily(endpoint, with.tls.as_ref())?;
-        Ok(Self::over(
-            service,
-            Transport::Tcp { service, channel },
-            with,
-        ))
+        let transport = Transport::Tcp { service, channel };
+        Ok(Self::over(service, transport, with.token.clone()))
     }
 
-    fn over(service: &'static str, transport: Transport, with: &Internal) -> Self {
-        let stack = stack::client(transport, with.token.clone());
+    fn over(service: &'static str, transport: Transport, token: PeerToken) -> Self {
+        let stack = stack::client(transport, token);
         Self { stack, service }
     }
 }

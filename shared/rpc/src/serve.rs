@@ -65,12 +65,15 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// The router of a process that serves only our own services: their methods behind the
 /// internal stack, and health.
 pub fn internal_router(routes: Routes, with: &Internal, health: &Health) -> Router {
-    let routes = routes.into_axum_router().fallback(method_unknown);
-    let stack = stack::internal(Routes::from(routes).prepare(), with);
-    let stack = stack
+    let stack = stack::internal(served(routes), with)
         .map_request(|request: http::Request<axum::body::Body>| request.map(Body::new))
         .map_response(|response| response.map(axum::body::Body::new));
     health.router().fallback_service(stack)
+}
+
+/// Ready to be called, with our own answer to methods that are not here.
+pub(crate) fn served(routes: Routes) -> Routes {
+    Routes::from(routes.into_axum_router().fallback(method_unknown)).prepare()
 }
 
 async fn method_unknown(uri: http::Uri) -> http::Response<axum::body::Body> {

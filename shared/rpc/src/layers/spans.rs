@@ -1,14 +1,11 @@
 //! One span per call and side, tied into one trace by W3C context in the metadata.
-//! Where nobody records spans, a call pays for one check.
+//! Where nobody exports spans none are made; the trace's ids still travel, for logs.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use opentelemetry::{
-    global,
-    propagation::{Extractor, Injector},
-};
+use attune_telemetry::{exporting, inject_current, server_context, set_parent};
+use http::Request;
+use opentelemetry::Context;
 use tonic::Code;
 use tracing::{Span, field::Empty, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Observation, Observer, metrics::code_name};
 use crate::{Call, Method};
@@ -27,18 +24,23 @@ impl Observer for Spans {
     type Watch = SpanWatch;
 
     fn begin<B>(&self, request: &mut Request<B>) -> SpanWatch {
-        let method = Method::at(request.uri().path());
-        let span = match self {
-            Self::Client => client_span(method),
-            Self::Server => server_span(method, request),
-        };
-        if !span.is_disabled() {
-            match self {
-                Self::Client => send_context(&span, request.headers_mut()),
-                Self::Server => adopt_context(&span, request.headers()),
+        match (self, exporting()) {
+            (Self::Client, true) => {
+                let span = client_span(Method::at(request.uri().path()));
+                span.in_scope(|| inject_current(request.headers_mut()));
+                SpanWatch::Client(span)
             }
+            (Self::Client, false) => {
+                inject_current(request.headers_mut());
+                SpanWatch::Nothing
+            }
+            (Self::Server, true) => {
+                let span = server_span(Method::at(request.uri().path()), request);
+                set_parent(&span, server_context(request.headers()));
+                SpanWatch::Server(span)
+            }
+            (Self::Server, false) => SpanWatch::Ids(server_context(request.headers())),
         }
-        SpanWatch { side: *self, span }
     }
 }
 
@@ -72,36 +74,36 @@ fn server_span<B>(method: &'static Method, request: &Request<B>) -> Span {
     )
 }
 
-fn send_context(span: &Span, headers: &mut HeaderMap) {
-    let context = span.context();
-    global::get_text_map_propagator(|p| p.inject_context(&context, &mut Outgoing(headers)));
-}
-
-fn adopt_context(span: &Span, headers: &HeaderMap) {
-    let parent = global::get_text_map_propagator(|p| p.extract(&Incoming(headers)));
-    // Fails only where no layer exports spans, and then there is no trace to join.
-    let _ = span.set_parent(parent);
-}
-
-pub struct SpanWatch {
-    side: Spans,
-    span: Span,
+/// What a call runs inside of.
+pub enum SpanWatch {
+    Client(Span),
+    Server(Span),
+    Ids(Context),
+    Nothing,
 }
 
 impl Observation for SpanWatch {
     fn within<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.span.in_scope(work)
+        match self {
+            Self::Client(span) | Self::Server(span) => span.in_scope(work),
+            Self::Ids(context) => {
+                let _attached = context.clone().attach();
+                work()
+            }
+            Self::Nothing => work(),
+        }
     }
 
     fn end(self, code: Code) {
-        if self.span.is_disabled() {
+        let is_error = self.is_error(code);
+        let (Self::Client(span) | Self::Server(span)) = self else {
             return;
-        }
+        };
         let name = code_name(code);
-        self.span.record("rpc.response.status_code", name);
-        if self.is_error(code) {
-            self.span.record("otel.status_code", "ERROR");
-            self.span.record("error.type", name);
+        span.record("rpc.response.status_code", name);
+        if is_error {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", name);
         }
     }
 }
@@ -109,9 +111,8 @@ impl Observation for SpanWatch {
 impl SpanWatch {
     /// By the conventions a caller's mistake is no error of the server.
     fn is_error(&self, code: Code) -> bool {
-        match self.side {
-            Spans::Client => code != Code::Ok,
-            Spans::Server => matches!(
+        match self {
+            Self::Server(_) => matches!(
                 code,
                 Code::Unknown
                     | Code::DeadlineExceeded
@@ -120,29 +121,7 @@ impl SpanWatch {
                     | Code::Unavailable
                     | Code::DataLoss
             ),
-        }
-    }
-}
-
-struct Incoming<'a>(&'a HeaderMap);
-
-impl Extractor for Incoming<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
-    }
-}
-
-struct Outgoing<'a>(&'a mut HeaderMap);
-
-impl Injector for Outgoing<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        let name = HeaderName::from_bytes(key.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
-            self.0.insert(name, value);
+            _ => code != Code::Ok,
         }
     }
 }
