@@ -38,8 +38,13 @@ where
     let loaded = merged
         .build()
         .and_then(Config::try_deserialize::<T>)
-        // What the schema does not say, such as the inside of a type of its own.
-        .map_err(|error| faults.push("", "the configuration", error.to_string()));
+        .map_err(|error| {
+            // What the schema does not say, such as a key that must be there. Where
+            // faulty values were left out it would only tell of the gaps they left.
+            if faults.is_empty() {
+                faults.push("", "the configuration", error.to_string());
+            }
+        });
     if let Ok(settings) = &loaded {
         check(settings, &mut faults);
     }

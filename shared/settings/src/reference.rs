@@ -78,13 +78,22 @@ pub fn reference<T: JsonSchema>(preface: &str) -> String {
             own.clone_into(&mut section);
             text.push('\n');
             text.push_str(&comment(&section_description(&schema, own)));
-            text.push_str(&format!("[{own}]\n"));
+            // A section of which nothing is set by default may not even exist.
+            let unset = !keys.iter().any(|key| is_set_below(key, own));
+            let mark = if unset { "# " } else { "" };
+            text.push_str(&format!("{mark}[{own}]\n"));
         }
         text.push('\n');
         text.push_str(&comment(&key.description));
         text.push_str(&assignment(name, key));
     }
     text
+}
+
+fn is_set_below(key: &Key, section: &str) -> bool {
+    let below = key.path.strip_prefix(section);
+    let below = below.is_some_and(|rest| rest.starts_with('.'));
+    below && !key.secret && key.default.as_ref().and_then(toml_of).is_some()
 }
 
 fn section_of(path: &str) -> &str {

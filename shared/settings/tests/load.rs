@@ -44,6 +44,17 @@ struct Gateway {
     admin_key: Secret,
     /// What to sing.
     motto: Option<String>,
+    /// How to encrypt; both or neither.
+    tls: Option<Tls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    /// The certificate.
+    cert: PathBuf,
+    /// Its key.
+    key: PathBuf,
 }
 
 impl Default for App {
@@ -65,6 +76,7 @@ impl Default for Gateway {
             open: true,
             admin_key: Secret::default(),
             motto: None,
+            tls: None,
         }
     }
 }
@@ -265,6 +277,21 @@ fn a_secrets_file_that_cannot_be_read_or_that_competes_is_a_fault() {
         ..NOTHING
     };
     assert_eq!(faults(&both)[0].0, "gateway.admin_key");
+}
+
+#[test]
+fn an_optional_section_is_checked_like_any_other() {
+    let app = loaded(&Given {
+        file: "[gateway.tls]\ncert = 'c'\nkey = 'k'",
+        ..NOTHING
+    });
+    assert_eq!(app.unwrap().gateway.tls.unwrap().key, PathBuf::from("k"));
+    let found = faults(&Given {
+        file: "[gateway.tls]\ncert = 1\nkay = 'k'",
+        ..NOTHING
+    });
+    let paths: Vec<_> = found.iter().map(|fault| fault.0.as_str()).collect();
+    assert_eq!(paths, ["gateway.tls.cert", "gateway.tls.kay"]);
 }
 
 #[test]

@@ -41,6 +41,12 @@ impl Default for TelemetryConfig {
 }
 
 impl TelemetryConfig {
+    /// What is wrong with the filter, if anything.
+    pub fn filter_fault(&self) -> Option<String> {
+        let parsed = tracing_subscriber::EnvFilter::builder().parse(&self.log_filter);
+        parsed.err().map(|error| error.to_string())
+    }
+
     /// The configured endpoint, or that of OpenTelemetry's own variable.
     pub(crate) fn endpoint(&self) -> Option<String> {
         let configured = Some(self.otlp_endpoint.clone()).filter(|e| !e.is_empty());
