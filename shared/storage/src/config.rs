@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use attune_settings::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// `postgres://user:password@host/database`: each service makes its own schema in
     /// it. Empty: one SQLite file per service in the data directory.
-    pub url: String,
+    pub url: Secret,
     #[serde(flatten)]
     pub options: Options,
 }
@@ -21,10 +22,13 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Connections for reading, per service.
+    #[schemars(range(min = 1, max = 1_000))]
     pub read_connections_max: u32,
     /// Writes that may wait for the database; more are refused as overload.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub write_queue_max: usize,
     /// Writes that share one transaction at most.
+    #[schemars(range(min = 1, max = 100_000))]
     pub write_batch_max: usize,
 }
 
@@ -41,13 +45,14 @@ impl Default for Options {
 impl Config {
     /// The address of one service's own database.
     pub fn url_of(&self, service: &str, data_dir: &Path) -> String {
-        if self.url.is_empty() {
+        let url = self.url.expose();
+        if url.is_empty() {
             let file = data_dir.join(format!("{service}.db"));
             return format!("sqlite://{}", file.display());
         }
-        let separator = if self.url.contains('?') { '&' } else { '?' };
+        let separator = if url.contains('?') { '&' } else { '?' };
         let schema = service.replace('-', "_");
-        format!("{}{separator}schema={schema}", self.url)
+        format!("{url}{separator}schema={schema}")
     }
 }
 
@@ -59,7 +64,7 @@ mod tests {
     fn each_service_has_its_own_place() {
         let check = |url: &str, expected: &str| {
             let config = Config {
-                url: url.into(),
+                url: url.to_owned().into(),
                 ..Config::default()
             };
             assert_eq!(

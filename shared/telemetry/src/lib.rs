@@ -8,7 +8,9 @@ mod logs;
 pub mod propagation;
 
 pub use config::{LogFormat, TelemetryConfig};
-pub use propagation::{exporting, inject_current, server_context, set_parent, trace_id};
+pub use propagation::{
+    exporting, inject_current, server_context, set_parent, trace_id, traceparent,
+};
 
 use opentelemetry_sdk::{
     metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,

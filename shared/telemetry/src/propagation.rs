@@ -66,6 +66,14 @@ pub fn inject_current(headers: &mut HeaderMap) {
     });
 }
 
+/// The current context as W3C `traceparent`, to be kept with what outlives the call.
+pub fn traceparent() -> Option<String> {
+    let mut headers = HeaderMap::new();
+    inject_current(&mut headers);
+    let value = headers.get(&TRACEPARENT)?.to_str().ok()?;
+    Some(value.to_owned())
+}
+
 /// Makes `span` a child of the context that a call arrived with.
 pub fn set_parent(span: &tracing::Span, context: Context) {
     // Fails only for a span that is disabled or already started; both keep their parent.
@@ -124,6 +132,7 @@ mod tests {
         let mut onward = HeaderMap::new();
         inject_current(&mut onward);
         assert_eq!(onward.get(TRACEPARENT).unwrap(), PARENT);
+        assert_eq!(traceparent().as_deref(), Some(PARENT));
         assert_eq!(
             trace_id().as_deref(),
             Some("4bf92f3577b34da6a3ce929d0e0e4736")
