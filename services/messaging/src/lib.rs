@@ -1,1 +1,93 @@
+//! Messaging: says it, once, to someone who wants to hear it. Owns templates, the
+//! durable queue of messages and their delivery by e-mail; knows nobody else's data
+//! and decides for nobody what to say.
+
+mod config;
+mod convert;
+mod delivery;
 pub mod domain;
+mod error;
+mod metrics;
+mod rpc;
+mod service;
+mod smtp;
+mod store;
+
+use std::sync::Arc;
+
+use attune_api::messaging::v1::messaging_service_server::MessagingServiceServer;
+use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
+use attune_storage::{Database, Migrations};
+use parking_lot::Mutex;
+use tonic::service::RoutesBuilder;
+
+pub use config::{Config, Delivery, Email, Smtp, Templates, Tls};
+pub use error::Error;
+
+use delivery::Worker;
+use service::UseCases;
+
+/// The tables of this service.
+pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_messages.sql"];
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Messaging {
+    use_cases: Arc<UseCases>,
+    /// Until it is started; None from the start where no mail server is set.
+    worker: Arc<Mutex<Option<Worker>>>,
+}
+
+impl Messaging {
+    /// Checks the settings. Connects to the mail server when there is something to send.
+    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
+        if let Some((key, problem)) = config.problems().into_iter().next() {
+            return Err(Error::Config { key, problem });
+        }
+        let use_cases = Arc::new(UseCases::new(&config, &database));
+        let worker = if use_cases.can_send {
+            Some(worker(config, &use_cases).await?)
+        } else {
+            None
+        };
+        Ok(Self {
+            use_cases,
+            worker: Arc::new(Mutex::new(worker)),
+        })
+    }
+
+    /// Adds this service's gRPC server.
+    pub fn register(&self, routes: &mut RoutesBuilder) {
+        let server = MessagingServiceServer::new(rpc::Rpc(Arc::clone(&self.use_cases)))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        routes.add_service(server);
+    }
+
+    /// Delivers what is queued until the tasks are told to stop.
+    pub fn start(&self, tasks: &Tasks, _peers: &Peers) {
+        if let Some(worker) = self.worker.lock().take() {
+            let worker = Arc::new(worker);
+            tasks.spawn("message delivery", worker.run(tasks.token()));
+        }
+    }
+}
+
+async fn worker(config: Config, use_cases: &UseCases) -> Result<Worker, Error> {
+    let from = domain::address::parse_mailbox(&config.email.from);
+    let from = from.map_err(|rule| Error::Config {
+        key: "email.from",
+        problem: rule.to_owned(),
+    })?;
+    let smtp = config.email.smtp;
+    // Reads the certificates that the system trusts.
+    let pool = tokio::task::spawn_blocking(move || smtp::Pool::open(&smtp)).await??;
+    Ok(Worker {
+        store: use_cases.store.clone(),
+        pool,
+        from,
+        settings: config.delivery,
+        wake: Arc::clone(&use_cases.wake),
+        metrics: use_cases.metrics.clone(),
+    })
+}

@@ -14,6 +14,10 @@ pub struct Sql(Text);
 enum Text {
     Literal(&'static str),
     Built(Arc<str>),
+    Each {
+        sqlite: &'static str,
+        postgres: &'static str,
+    },
 }
 
 /// Which SQL is spoken.
@@ -32,12 +36,17 @@ impl Sql {
         Self(Text::Built(text.into()))
     }
 
+    /// For the rare statement that the databases spell differently, such as
+    /// `for update skip locked`.
+    pub const fn each(sqlite: &'static str, postgres: &'static str) -> Self {
+        Self(Text::Each { sqlite, postgres })
+    }
+
     pub(crate) fn text(&self, dialect: Dialect) -> SqlStr {
         match &self.0 {
-            Text::Literal(text) => match lists(text, dialect) {
-                Cow::Borrowed(_) => text.into_sql_str(),
-                Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
-            },
+            Text::Literal(text) => literal(text, dialect),
+            Text::Each { sqlite, .. } if dialect == Dialect::Sqlite => literal(sqlite, dialect),
+            Text::Each { postgres, .. } => literal(postgres, dialect),
             Text::Built(text) => match lists(text, dialect) {
                 Cow::Borrowed(_) => AssertSqlSafe(Arc::clone(text)).into_sql_str(),
                 Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
@@ -49,6 +58,13 @@ impl Sql {
 impl From<&'static str> for Sql {
     fn from(text: &'static str) -> Self {
         Self(Text::Literal(text))
+    }
+}
+
+fn literal(text: &'static str, dialect: Dialect) -> SqlStr {
+    match lists(text, dialect) {
+        Cow::Borrowed(_) => text.into_sql_str(),
+        Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
     }
 }
 
