@@ -14,6 +14,10 @@ use attune_rpc::{
 };
 use tonic::{Request, Response, Status, body::Body, client::GrpcService, service::Routes};
 
+/// That of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// About 150 bytes in, 400 out.
 struct Echo(DecideResponse);
 
@@ -30,27 +34,38 @@ impl DecisionService for Echo {
         Err(Status::unimplemented(""))
     }
 
-    async fn get_decision(&self, _: Request<GetDecisionRequest>) -> Result<Response<Decision>, Status> {
+    async fn get_decision(
+        &self,
+        _: Request<GetDecisionRequest>,
+    ) -> Result<Response<Decision>, Status> {
         Err(Status::unimplemented(""))
     }
 }
 
 fn routes() -> Routes {
-    let slot = Slot { item_id: "item-123456".into(), score: 0.5, ..Default::default() };
+    let slot = Slot {
+        item_id: "item-123456".into(),
+        score: 0.5,
+        ..Default::default()
+    };
     let decision = PlacementDecision {
         placement: "home".into(),
         slots: vec![slot; 10],
         ..Default::default()
     };
     let placements = vec![decision];
-    Routes::new(DecisionServiceServer::new(Echo(DecideResponse { placements }))).prepare()
+    Routes::new(DecisionServiceServer::new(Echo(DecideResponse {
+        placements,
+    })))
+    .prepare()
 }
 
 async fn measure<C>(name: &str, calls: u32, caller: Option<&Caller>, channel: C)
 where
     C: GrpcService<Body, ResponseBody: Send + 'static> + Clone,
     C::ResponseBody: http_body::Body<Data = bytes::Bytes>,
-    <C::ResponseBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    <C::ResponseBody as http_body::Body>::Error:
+        Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
     let client = DecisionServiceClient::new(channel);
     let message = DecideRequest {
@@ -78,17 +93,23 @@ where
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let calls = std::env::var("HOP_CALLS").map_or(Ok(50_000), |n| n.parse())?;
     let terms = Internal::new(PeerToken::random());
     let caller = Caller::new(Workspace::default());
-    measure("client to routes, without layers", 50_000, None, routes()).await;
+    measure("client to routes, without layers", calls, None, routes()).await;
     let local = Channel::in_process("rule-engine", routes(), &terms);
-    measure("in process", 50_000, Some(&caller), local).await;
+    measure("in process", calls, Some(&caller), local).await;
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     let router = internal_router(routes(), &terms, &Default::default());
-    tokio::spawn(serve(listener, router, ServeOptions::default(), std::future::pending()));
+    tokio::spawn(serve(
+        listener,
+        router,
+        ServeOptions::default(),
+        std::future::pending(),
+    ));
     let remote = Channel::tcp("rule-engine", &endpoint, &terms)?;
-    measure("loopback tcp", 3_000, Some(&caller), remote).await;
+    measure("loopback tcp", calls / 10, Some(&caller), remote).await;
     Ok(())
 }

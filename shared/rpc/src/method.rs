@@ -1,9 +1,13 @@
 //! The methods of the contract, looked up by path once per call, so that spans and
 //! metrics carry a bounded set of names whatever a stranger sends.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::sync::LazyLock;
 
+use http::Request;
 use opentelemetry::KeyValue;
+use rustc_hash::FxHashMap;
+
+use crate::Call;
 
 /// One method of the contract, or [`Method::other`].
 #[derive(Debug)]
@@ -32,7 +36,7 @@ const FOREIGN: [&str; 4] = [
 
 static OTHER: LazyLock<Method> = LazyLock::new(|| Method::named("_OTHER"));
 
-static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
+static METHODS: LazyLock<FxHashMap<String, Method>> = LazyLock::new(|| {
     let services = attune_api::DESCRIPTORS.services();
     services
         .flat_map(|service| service.methods().collect::<Vec<_>>())
@@ -48,6 +52,14 @@ impl Method {
     /// The method at an HTTP path such as `/attune.profile.v1.ProfileService/Ingest`.
     pub fn at(path: &str) -> &'static Method {
         METHODS.get(path).unwrap_or(&OTHER)
+    }
+
+    /// The method of a request, which the server's stack looks up once.
+    pub(crate) fn of<B>(request: &Request<B>) -> &'static Method {
+        match Call::of(request.extensions()) {
+            Some(call) => call.method,
+            None => Self::at(request.uri().path()),
+        }
     }
 
     /// Stands for every path that the contract does not know.

@@ -26,8 +26,7 @@ pub type InternalStack<S> = Observed<Gate<PeersOnly, Bounded<Gate<Callers, S>>>>
 pub type PublicStack<S> = Observed<Bounded<S>>;
 
 /// The stack of a [`Channel`](crate::Channel).
-pub type ClientStack<S> =
-    Observe<Spans, Observe<Metrics, Gate<SendCredential, Gate<ReadDeadline, Deadlines<S>>>>>;
+pub type ClientStack<S> = Observe<Spans, Observe<Metrics, Gate<SendCredential, Deadlines<S>>>>;
 
 /// Serves our own services: over TCP, and in process behind a channel.
 pub fn internal<S>(service: S, with: &Internal) -> InternalStack<S> {
@@ -78,6 +77,7 @@ fn bounded<S>(service: S, limits: &Limits, draining: CancellationToken) -> Bound
     ServiceBuilder::new()
         // Before the deadline is armed: what is refused costs nothing.
         .layer(GateLayer(LoadLimit::new(limits.in_flight_max)))
+        .layer(GateLayer(ReadDeadline))
         .layer(DeadlinesLayer)
         .layer(DrainsLayer::new(draining))
         .service(service)

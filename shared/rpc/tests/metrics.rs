@@ -1,6 +1,8 @@
 //! RPC metrics by OpenTelemetry's conventions, the same on both topologies. Alone in
 //! its file because the meter provider is one per process.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests fail by panicking.
+
 mod support;
 
 use std::{
@@ -41,7 +43,10 @@ impl PushMetricExporter for Exporter {
                     found.map(|a| a.value.to_string()).unwrap_or_default()
                 };
                 assert_eq!(attribute("rpc.system.name"), "grpc");
-                let (method, status) = (attribute("rpc.method"), attribute("rpc.response.status_code"));
+                let (method, status) = (
+                    attribute("rpc.method"),
+                    attribute("rpc.response.status_code"),
+                );
                 seen.insert((metric.name().to_owned(), method, status));
             }
         }
@@ -72,9 +77,18 @@ async fn calls_are_measured_on_both_sides_whichever_way_they_end() {
     for topology in [Topology::InProcess, Topology::Tcp] {
         let rig = Rig::new(topology).await;
         let caller = Caller::new(Workspace::default());
-        rig.decisions().decide(caller.request(ask("echo"))).await.unwrap();
-        rig.decisions().decide(caller.request(ask("violate"))).await.unwrap_err();
-        rig.decisions().decide(caller.request(ask("panic"))).await.unwrap_err();
+        rig.decisions()
+            .decide(caller.request(ask("echo")))
+            .await
+            .unwrap();
+        rig.decisions()
+            .decide(caller.request(ask("violate")))
+            .await
+            .unwrap_err();
+        rig.decisions()
+            .decide(caller.request(ask("panic")))
+            .await
+            .unwrap_err();
         provider.force_flush().unwrap();
 
         let decide = "attune.rules.v1.DecisionService/Decide";

@@ -1,6 +1,8 @@
 //! What a listener owes: health, both protocols on one port, certificates, and that a
 //! process which is told to stop finishes what it began.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests fail by panicking.
+
 mod support;
 
 use std::time::Duration;
@@ -45,7 +47,10 @@ async fn health_is_told_over_http_and_grpc_without_a_credential() {
     assert_eq!(answer.status(), ServingStatus::Serving);
 
     let mut watch = health.watch(request).await.unwrap().into_inner();
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
     rig.health.drain().await;
     let last = watch.message().await;
     match last {
@@ -54,7 +59,10 @@ async fn health_is_told_over_http_and_grpc_without_a_credential() {
         Err(status) => assert_eq!(reason_of(&status), Some(Reason::ShuttingDown)),
     }
     assert_eq!(get(&rig, "/livez").await, "HTTP/1.1 200 OK");
-    assert_eq!(get(&rig, "/readyz").await, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(
+        get(&rig, "/readyz").await,
+        "HTTP/1.1 503 Service Unavailable"
+    );
 }
 
 #[tokio::test]
@@ -76,7 +84,10 @@ async fn a_server_that_stops_finishes_what_it_began_and_accepts_no_more() {
     assert!(!server.is_finished());
     rig.probe.gate.cancel();
     soon("the call", call).await.unwrap().unwrap();
-    soon("the server's end", &mut server).await.unwrap().unwrap();
+    soon("the server's end", &mut server)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Every behaviour of the stack, on both topologies: what holds for a caller on the
 //! network holds for one in the same process.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests fail by panicking.
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -51,7 +53,9 @@ async fn the_callers_trace_is_carried_on() {
         let rig = Rig::new(topology).await;
         let mut request = caller().request(ask("describe"));
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
-        request.metadata_mut().insert("traceparent", parent.parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("traceparent", parent.parse().unwrap());
         let answer = rig.decisions().decide(request).await.unwrap().into_inner();
         assert_eq!(answer.placements[0].template, TRACE, "{topology:?}");
     }
@@ -65,7 +69,11 @@ async fn a_call_that_hangs_ends_at_its_deadline_and_is_dropped_by_the_server() {
         let call = async { rig.decisions().decide(request).await };
         let status = soon("the call", call).await.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded, "{topology:?}");
-        assert_eq!(reason_of(&status), Some(Reason::DeadlineExceeded), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::DeadlineExceeded),
+            "{topology:?}"
+        );
         soon("dropping the handler", rig.probe.hanging.notified()).await;
     }
 }
@@ -78,7 +86,11 @@ async fn a_stream_that_hangs_ends_at_its_deadline() {
         let mut log = rig.log().read_log(request).await.unwrap().into_inner();
         assert!(log.message().await.unwrap().is_some(), "{topology:?}");
         let status = soon("the stream", log.message()).await.unwrap_err();
-        assert_eq!(reason_of(&status), Some(Reason::DeadlineExceeded), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::DeadlineExceeded),
+            "{topology:?}"
+        );
     }
 }
 
@@ -87,7 +99,9 @@ async fn a_malformed_deadline_is_a_violation() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
         let mut request = caller().request(ask("describe"));
-        request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("grpc-timeout", "soon".parse().unwrap());
         let status = rig.decisions().decide(request).await.unwrap_err();
         let fields: Vec<_> = violations_of(&status).into_iter().map(|(f, _)| f).collect();
         assert_eq!(fields, ["grpc-timeout"], "{topology:?}");
@@ -98,11 +112,27 @@ async fn a_malformed_deadline_is_a_violation() {
 async fn a_stranger_without_the_credential_is_refused() {
     for topology in BOTH {
         let rig = Rig::with(topology, "another-token-of-some-length", |_| {}).await;
-        let status = rig.decisions().decide(caller().request(ask("describe"))).await.unwrap_err();
+        let status = rig
+            .decisions()
+            .decide(caller().request(ask("describe")))
+            .await
+            .unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{topology:?}");
-        assert_eq!(reason_of(&status), Some(Reason::PeerUnauthenticated), "{topology:?}");
-        let status = rig.log().read_log(system_request(read("end"))).await.unwrap_err();
-        assert_eq!(reason_of(&status), Some(Reason::PeerUnauthenticated), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::PeerUnauthenticated),
+            "{topology:?}"
+        );
+        let status = rig
+            .log()
+            .read_log(system_request(read("end")))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::PeerUnauthenticated),
+            "{topology:?}"
+        );
     }
 }
 
@@ -110,10 +140,19 @@ async fn a_stranger_without_the_credential_is_refused() {
 async fn a_services_own_call_needs_no_workspace_and_a_use_case_does() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
-        let mut log = rig.log().read_log(system_request(read("end"))).await.unwrap().into_inner();
+        let mut log = rig
+            .log()
+            .read_log(system_request(read("end")))
+            .await
+            .unwrap()
+            .into_inner();
         assert!(log.message().await.unwrap().is_some(), "{topology:?}");
         assert!(log.message().await.unwrap().is_none(), "{topology:?}");
-        let status = rig.decisions().decide(Request::new(ask("describe"))).await.unwrap_err();
+        let status = rig
+            .decisions()
+            .decide(Request::new(ask("describe")))
+            .await
+            .unwrap_err();
         let fields: Vec<_> = violations_of(&status).into_iter().map(|(f, _)| f).collect();
         assert_eq!(fields, ["attune-workspace"], "{topology:?}");
     }
@@ -124,9 +163,15 @@ async fn a_malformed_workspace_is_a_violation() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
         let mut request = Request::new(ask("echo"));
-        request.metadata_mut().insert("attune-workspace", "Not One".parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("attune-workspace", "Not One".parse().unwrap());
         let status = rig.decisions().decide(request).await.unwrap_err();
-        assert_eq!(reason_of(&status), Some(Reason::InvalidFields), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::InvalidFields),
+            "{topology:?}"
+        );
     }
 }
 
@@ -135,19 +180,35 @@ async fn a_panic_costs_one_call_and_says_nothing_of_itself() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
         let caller = caller();
-        let status = rig.decisions().decide(caller.request(ask("panic"))).await.unwrap_err();
+        let status = rig
+            .decisions()
+            .decide(caller.request(ask("panic")))
+            .await
+            .unwrap_err();
         assert_eq!(status.code(), Code::Internal, "{topology:?}");
         assert_eq!(reason_of(&status), Some(Reason::Internal), "{topology:?}");
         let id = metadata_of(&status, "request_id");
-        assert_eq!(id.as_deref(), Some(caller.request_id.as_str()), "{topology:?}");
+        assert_eq!(
+            id.as_deref(),
+            Some(caller.request_id.as_str()),
+            "{topology:?}"
+        );
         assert!(!status.message().contains("on purpose"), "{topology:?}");
 
-        let mut log = rig.log().read_log(caller.request(read("panic"))).await.unwrap().into_inner();
+        let mut log = rig
+            .log()
+            .read_log(caller.request(read("panic")))
+            .await
+            .unwrap()
+            .into_inner();
         assert!(log.message().await.unwrap().is_some(), "{topology:?}");
         let status = log.message().await.unwrap_err();
         assert_eq!(reason_of(&status), Some(Reason::Internal), "{topology:?}");
 
-        let answer = rig.decisions().decide(caller.request(ask("describe"))).await;
+        let answer = rig
+            .decisions()
+            .decide(caller.request(ask("describe")))
+            .await;
         assert!(answer.is_ok(), "{topology:?}");
     }
 }
@@ -156,7 +217,11 @@ async fn a_panic_costs_one_call_and_says_nothing_of_itself() {
 async fn every_violation_arrives() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
-        let status = rig.decisions().decide(caller().request(ask("violate"))).await.unwrap_err();
+        let status = rig
+            .decisions()
+            .decide(caller().request(ask("violate")))
+            .await
+            .unwrap_err();
         let fields: Vec<_> = violations_of(&status).into_iter().map(|(f, _)| f).collect();
         assert_eq!(fields, ["a", "b"], "{topology:?}");
     }
@@ -167,17 +232,23 @@ async fn calls_over_the_limit_are_shed_until_one_has_ended() {
     for topology in BOTH {
         let rig = Rig::with(topology, TOKEN, |terms| terms.limits.in_flight_max = 1).await;
         let mut first_client = rig.decisions();
-        let first = tokio::spawn(async move {
-            first_client.decide(caller().request(ask("wait"))).await
-        });
+        let first =
+            tokio::spawn(async move { first_client.decide(caller().request(ask("wait"))).await });
         soon("the first call's arrival", rig.probe.hanging.notified()).await;
-        let status = rig.decisions().decide(caller().request(ask("echo"))).await.unwrap_err();
+        let status = rig
+            .decisions()
+            .decide(caller().request(ask("echo")))
+            .await
+            .unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted, "{topology:?}");
         assert_eq!(reason_of(&status), Some(Reason::Overloaded), "{topology:?}");
         assert!(retry_after_of(&status).is_some(), "{topology:?}");
         rig.probe.gate.cancel();
         soon("the first call", first).await.unwrap().unwrap();
-        rig.decisions().decide(caller().request(ask("echo"))).await.unwrap();
+        rig.decisions()
+            .decide(caller().request(ask("echo")))
+            .await
+            .unwrap();
     }
 }
 
@@ -189,7 +260,11 @@ async fn a_message_over_the_limit_is_refused_with_the_limit() {
         rig.decisions().decide(sized(99_000)).await.unwrap();
         let status = rig.decisions().decide(sized(5_000_000)).await.unwrap_err();
         assert_eq!(status.code(), Code::OutOfRange, "{topology:?}");
-        assert_eq!(reason_of(&status), Some(Reason::PayloadTooLarge), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::PayloadTooLarge),
+            "{topology:?}"
+        );
         let limit = metadata_of(&status, "limit_bytes");
         assert_eq!(limit.as_deref(), Some("100000"), "{topology:?}");
     }
@@ -200,7 +275,11 @@ async fn messages_between_services_may_be_larger_than_tonics_default() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
         let request = caller().request(ask(&"x".repeat(10 << 20)));
-        soon("a large call", async { rig.decisions().decide(request).await }).await.unwrap();
+        soon("a large call", async {
+            rig.decisions().decide(request).await
+        })
+        .await
+        .unwrap();
     }
 }
 
@@ -213,7 +292,11 @@ async fn endless_streams_end_when_the_process_drains() {
         assert!(log.message().await.unwrap().is_some(), "{topology:?}");
         rig.health.drain().await;
         let status = soon("the stream", log.message()).await.unwrap_err();
-        assert_eq!(reason_of(&status), Some(Reason::ShuttingDown), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::ShuttingDown),
+            "{topology:?}"
+        );
     }
 }
 
@@ -228,13 +311,19 @@ async fn a_peer_that_is_not_there_is_unavailable_by_name_and_found_when_it_comes
         attune_api::rules::v1::decision_service_client::DecisionServiceClient::new(channel);
     let begin = Instant::now();
     for _ in 0..20 {
-        let status = client.decide(caller().request(ask("echo"))).await.unwrap_err();
+        let status = client
+            .decide(caller().request(ask("echo")))
+            .await
+            .unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(reason_of(&status), Some(Reason::ServiceUnavailable));
         assert_eq!(metadata_of(&status, "service").as_deref(), Some("catalog"));
         assert!(retry_after_of(&status).is_some());
     }
-    assert!(begin.elapsed() < Duration::from_secs(5), "a peer that is down must not cost time");
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "a peer that is down must not cost time"
+    );
 
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let routes = tonic::service::Routes::new(
@@ -243,7 +332,12 @@ async fn a_peer_that_is_not_there_is_unavailable_by_name_and_found_when_it_comes
         ),
     );
     let router = attune_rpc::internal_router(routes, &terms, &Default::default());
-    tokio::spawn(attune_rpc::serve(listener, router, Default::default(), std::future::pending()));
+    tokio::spawn(attune_rpc::serve(
+        listener,
+        router,
+        Default::default(),
+        std::future::pending(),
+    ));
     soon("finding the peer", async {
         while client.decide(caller().request(ask("echo"))).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -262,6 +356,10 @@ async fn a_method_of_another_process_is_unknown() {
         let request = caller().request(Default::default());
         let status = other.get_item(request).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented, "{topology:?}");
-        assert_eq!(reason_of(&status), Some(Reason::MethodUnknown), "{topology:?}");
+        assert_eq!(
+            reason_of(&status),
+            Some(Reason::MethodUnknown),
+            "{topology:?}"
+        );
     }
 }

@@ -10,33 +10,18 @@ use std::{
 
 use attune_errors::{Fault, Violations};
 use futures::{FutureExt, future::BoxFuture};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
 use super::{
-    gate::{Gate, GateLayer, Step},
+    gate::Step,
     until::{Alarm, Until, UntilBody},
 };
 use crate::{Call, metadata};
 
-/// Reads the deadline, then enforces it.
-#[derive(Debug, Clone, Copy)]
-pub struct DeadlinesLayer;
-
-impl<I> Layer<I> for DeadlinesLayer {
-    type Service = Gate<ReadDeadline, Deadlines<I>>;
-    fn layer(&self, inner: I) -> Self::Service {
-        GateLayer(ReadDeadline).layer(Deadlines { inner })
-    }
-}
-
-/// Notes when the caller stops waiting.
+/// Server: notes when the caller stops waiting, for this layer and for the handler.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadDeadline;
-
-/// Where the client side keeps it, which has no [`Call`].
-#[derive(Debug, Clone, Copy)]
-struct Deadline(Instant);
 
 impl Step for ReadDeadline {
     type Held = ();
@@ -50,12 +35,21 @@ impl Step for ReadDeadline {
             let field = metadata::TIMEOUT.as_str();
             return Err(Fault::invalid(Violations::of(field, rule)));
         };
-        let deadline = Instant::now() + timeout;
-        match Call::of_mut(request.extensions_mut()) {
-            Some(call) => call.deadline = Some(deadline),
-            None => drop(request.extensions_mut().insert(Deadline(deadline))),
+        if let Some(call) = Call::of_mut(request.extensions_mut()) {
+            call.deadline = Some(Instant::now() + timeout);
         }
         Ok(())
+    }
+}
+
+/// Enforces the deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadlinesLayer;
+
+impl<I> Layer<I> for DeadlinesLayer {
+    type Service = Deadlines<I>;
+    fn layer(&self, inner: I) -> Self::Service {
+        Deadlines { inner }
     }
 }
 
@@ -78,10 +72,10 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let extensions = request.extensions();
-        let deadline = match Call::of(extensions) {
+        let deadline = match Call::of(request.extensions()) {
             Some(call) => call.deadline,
-            None => extensions.get::<Deadline>().map(|d| d.0),
+            // On the client's side there is no call to keep it in.
+            None => sent_deadline(request.headers()),
         };
         Until::new(self.inner.call(request), DeadlineAlarm(deadline))
     }
@@ -94,6 +88,11 @@ impl Alarm for DeadlineAlarm {
         let sleep = tokio::time::sleep_until(self.0?.into());
         Some(sleep.map(|()| Fault::deadline_exceeded()).boxed())
     }
+}
+
+fn sent_deadline(headers: &HeaderMap) -> Option<Instant> {
+    let timeout = parse_timeout(headers.get(&metadata::TIMEOUT)?)?;
+    Some(Instant::now() + timeout)
 }
 
 /// `100m` and the like, as gRPC over HTTP/2 writes durations.

@@ -57,7 +57,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let endless = Method::at(request.uri().path()).endless;
+        let endless = Method::of(&request).endless;
         let draining = endless.then(|| self.draining.clone());
         Until::new(self.inner.call(request), DrainAlarm(draining))
     }

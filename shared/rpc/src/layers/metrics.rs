@@ -49,7 +49,7 @@ impl Observer for Metrics {
     fn begin<B>(&self, request: &mut Request<B>) -> Measurement {
         Measurement {
             duration: self.duration.clone(),
-            method: Method::at(request.uri().path()),
+            method: Method::of(request),
             start: Instant::now(),
         }
     }

@@ -26,7 +26,7 @@ impl Observer for Spans {
     fn begin<B>(&self, request: &mut Request<B>) -> SpanWatch {
         match (self, exporting()) {
             (Self::Client, true) => {
-                let span = client_span(Method::at(request.uri().path()));
+                let span = client_span(Method::of(request));
                 span.in_scope(|| inject_current(request.headers_mut()));
                 SpanWatch::Client(span)
             }
@@ -35,7 +35,7 @@ impl Observer for Spans {
                 SpanWatch::Nothing
             }
             (Self::Server, true) => {
-                let span = server_span(Method::at(request.uri().path()), request);
+                let span = server_span(Method::of(request), request);
                 set_parent(&span, server_context(request.headers()));
                 SpanWatch::Server(span)
             }

@@ -1,5 +1,7 @@
 //! A service that misbehaves on request, reached in process and over TCP.
 
+#![allow(dead_code)] // Each test binary uses its part of it.
+
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use attune_api::{
@@ -17,8 +19,8 @@ use attune_api::{
 };
 use attune_errors::{Fault, Violations};
 use attune_rpc::{
-    Caller, Channel, Health, Internal, MESSAGE_BYTES_MAX, PeerToken, ServeOptions,
-    internal_router, serve,
+    Caller, Channel, Health, Internal, MESSAGE_BYTES_MAX, PeerToken, ServeOptions, internal_router,
+    serve,
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::{net::TcpListener, sync::Notify};
@@ -46,7 +48,10 @@ impl Drop for NotifyOnDrop {
 
 #[tonic::async_trait]
 impl DecisionService for Probe {
-    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+    async fn decide(
+        &self,
+        request: Request<DecideRequest>,
+    ) -> Result<Response<DecideResponse>, Status> {
         match request.get_ref().channel.as_str() {
             "describe" => describe(&request),
             "violate" => {
@@ -76,7 +81,10 @@ impl DecisionService for Probe {
         Ok(Response::new(Default::default()))
     }
 
-    async fn get_decision(&self, _: Request<GetDecisionRequest>) -> Result<Response<Decision>, Status> {
+    async fn get_decision(
+        &self,
+        _: Request<GetDecisionRequest>,
+    ) -> Result<Response<Decision>, Status> {
         Err(Fault::not_found("decision", "1").into())
     }
 }
@@ -84,7 +92,9 @@ impl DecisionService for Probe {
 /// Answers with the caller as the handler sees it.
 fn describe(request: &Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
     let caller = Caller::of(request)?;
-    let left_ms = caller.time_left().map_or(-1, |left| left.as_millis() as i64);
+    let left_ms = caller
+        .time_left()
+        .map_or(-1, |left| left.as_millis() as i64);
     let seen = PlacementDecision {
         placement: caller.workspace.to_string(),
         decision_id: caller.request_id.to_string(),
@@ -170,13 +180,24 @@ impl Rig {
                 };
                 let stopped = stop.clone().cancelled_owned();
                 let server = tokio::spawn(serve(listener, router, options, stopped));
-                let scheme = if client_terms.tls.is_some() { "https" } else { "http" };
+                let scheme = if client_terms.tls.is_some() {
+                    "https"
+                } else {
+                    "http"
+                };
                 let endpoint = format!("{scheme}://localhost:{}", address.port());
                 let channel = Channel::tcp("probe", &endpoint, &client_terms).unwrap();
                 (channel, Some(server), Some(address))
             }
         };
-        Self { probe, channel, health, stop, server, address }
+        Self {
+            probe,
+            channel,
+            health,
+            stop,
+            server,
+            address,
+        }
     }
 
     pub fn decisions(&self) -> DecisionServiceClient<Channel> {
@@ -194,11 +215,17 @@ fn in_process(routes: Routes, server: &Internal, client: Internal) -> Channel {
 }
 
 pub fn ask(behaviour: &str) -> DecideRequest {
-    DecideRequest { channel: behaviour.to_owned(), ..Default::default() }
+    DecideRequest {
+        channel: behaviour.to_owned(),
+        ..Default::default()
+    }
 }
 
 pub fn read(behaviour: &str) -> ReadLogRequest {
-    ReadLogRequest { source: behaviour.to_owned(), ..Default::default() }
+    ReadLogRequest {
+        source: behaviour.to_owned(),
+        ..Default::default()
+    }
 }
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
