@@ -101,6 +101,11 @@ impl Database {
         Ok(database)
     }
 
+    /// Whether other processes may write to it too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.readers, Readers::Postgres(_))
+    }
+
     pub async fn fetch_all(
         &self,
         sql: impl Into<Sql>,
@@ -178,6 +183,11 @@ impl Database {
 
     pub(crate) fn head_receiver(&self) -> watch::Receiver<i64> {
         self.0.head.subscribe()
+    }
+
+    /// True where this process alone writes to it, so that what it remembers stays true.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.0.readers, Readers::Sqlite(_))
     }
 
     fn is_closed(&self) -> bool {
