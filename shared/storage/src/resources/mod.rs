@@ -7,7 +7,7 @@ mod kinds;
 mod page;
 mod update;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use attune_api::time;
 use futures::future::BoxFuture;
@@ -197,6 +197,22 @@ impl<R: Resource> Table<R> {
                 all.push((row.get(0)?, decode(row, 2)?));
             }
         }
+    }
+
+    /// The etags of those of `ids` that exist, as a transaction sees them: for writes
+    /// that depend on resources staying as they were read.
+    pub async fn etags_within(
+        tx: &mut Tx,
+        workspace: &str,
+        ids: Vec<String>,
+    ) -> Result<HashMap<String, String>, Error> {
+        const ETAGS: &str = "select id, etag from resources \
+             where workspace = $1 and kind = $2 and id in list($3)";
+        let rows = tx
+            .fetch_all(ETAGS, args![workspace, R::KIND, ids])
+            .await?;
+        let read = |row: &Row| Ok((row.get(0)?, row.get(1)?));
+        rows.iter().map(read).collect()
     }
 
     pub async fn create(&self, workspace: &Arc<str>, resource: R) -> Result<R, Error> {
