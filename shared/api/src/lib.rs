@@ -4,6 +4,7 @@
 
 pub mod json;
 pub mod mask;
+pub mod raw;
 pub mod time;
 
 use std::sync::LazyLock;
