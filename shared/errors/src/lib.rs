@@ -3,11 +3,13 @@
 //! Never decides whether something is a failure, and never lets a driver's message out.
 
 mod fault;
+mod fit;
 mod read;
 mod violations;
 
 pub use attune_api::r#type::v1::ErrorReason as Reason;
 pub use fault::Fault;
+pub use fit::fit_headers;
 pub use read::{metadata_of, reason_of, retry_after_of, violations_of};
 pub use violations::{Violation, Violations};
 
