@@ -1,0 +1,69 @@
+//! The profile service: who the customers are, what they did and what may be used of it.
+//! Owns identities, traits, consents and the timeline in its own database, answers
+//! decisions from memory, and tells the others through its log.
+
+mod config;
+mod convert;
+mod domain;
+mod error;
+mod memory;
+mod metrics;
+mod rpc;
+mod service;
+mod store;
+
+use std::sync::Arc;
+
+use attune_api::profile::v1::profile_service_server::ProfileServiceServer;
+use attune_events::LogSource;
+use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
+use attune_storage::Database;
+
+pub use config::{Config, Consent};
+pub use error::Error;
+pub use store::MIGRATIONS;
+
+/// The name under which this service's log is read.
+pub const NAME: &str = "profile";
+
+/// The service, opened. Cheap to clone.
+#[derive(Clone)]
+pub struct Profile(Arc<service::Service>);
+
+impl Profile {
+    /// Needs a database that was opened with [`MIGRATIONS`].
+    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
+        let service = service::Service::open(config, database).await?;
+        Ok(Self(Arc::new(service)))
+    }
+
+    /// Adds what it answers to a server.
+    pub fn register(&self, routes: &mut tonic::service::RoutesBuilder) {
+        let server = ProfileServiceServer::new(rpc::Rpc(self.0.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        routes.add_service(server);
+    }
+
+    /// What it tells the others.
+    pub fn log(&self) -> Option<LogSource> {
+        let database = self.0.shared.database.clone();
+        Some(LogSource {
+            name: NAME,
+            database,
+        })
+    }
+
+    /// Background work; stops when the tasks do. What was taken in by then is written.
+    pub fn start(&self, tasks: &Tasks, _peers: &Peers) {
+        if !self.0.shared.database.is_embedded() {
+            let follow = service::follow::run(self.0.shared.clone(), tasks.clone());
+            tasks.spawn("profile: own log", follow);
+        }
+        let (service, token) = (self.0.clone(), tasks.token());
+        tasks.spawn("profile: writer", async move {
+            token.cancelled().await;
+            service.writer.close().await;
+        });
+    }
+}

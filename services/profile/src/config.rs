@@ -1,0 +1,65 @@
+//! Settings of the profile service. Read once at the start; never in a request.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::snapshot::DefaultConsent;
+
+/// The `profile` section.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether a person who decided nothing about personalization is taken to have
+    /// granted it (`granted`, opt-out) or not (`denied`, opt-in).
+    pub default_consent: Consent,
+    /// Memory for profiles that are in use, in MiB. A profile of 20 traits and 30
+    /// events takes about 2 KiB.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub hot_profiles_mib: u64,
+    /// Memory for finding profiles by identifier, in MiB.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub hot_identities_mib: u64,
+    /// Newest events of a person that decisions see.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub recent_events_max: usize,
+    /// How far ahead of its arrival an event may claim to have happened, in hours.
+    #[schemars(range(min = 0, max = 8_760))]
+    pub future_hours_max: u32,
+    /// Size of one message's properties, context and traits each, in bytes.
+    #[schemars(range(min = 1_024, max = 1_048_576))]
+    pub properties_bytes_max: usize,
+    /// Messages that may be on their way to the database; more are refused as overload.
+    #[schemars(range(min = 1_000, max = 10_000_000))]
+    pub messages_waiting_max: u32,
+}
+
+/// What holds where nothing was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    Granted,
+    Denied,
+}
+
+impl From<Consent> for DefaultConsent {
+    fn from(consent: Consent) -> Self {
+        match consent {
+            Consent::Granted => DefaultConsent::Granted,
+            Consent::Denied => DefaultConsent::Denied,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            default_consent: Consent::Granted,
+            hot_profiles_mib: 256,
+            hot_identities_mib: 64,
+            recent_events_max: 100,
+            future_hours_max: 24,
+            properties_bytes_max: 32 << 10,
+            messages_waiting_max: 65_536,
+        }
+    }
+}

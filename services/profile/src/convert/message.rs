@@ -1,0 +1,247 @@
+//! Messages of an ingest request: their rules, and the form in which they are decided.
+
+use std::sync::Arc;
+
+use attune_api::{
+    profile::v1::{AliasMessage, EventMessage, GroupMessage, IngestMessage, ingest_message},
+    r#type::v1 as types,
+};
+use attune_errors::Violations;
+use prost::Message as _;
+use prost_types::{Struct, Value, value::Kind as ValueKind};
+
+use super::{identity, text, time};
+use crate::{
+    config::Config,
+    domain::{
+        Identity, Kind, Message, Occurrence, Traits, Who,
+        event::{Sent, event_type},
+    },
+};
+
+/// Messages in one request.
+pub const MESSAGES_MAX: usize = 1_000;
+const MESSAGE_ID_CHARS_MAX: usize = 256;
+const TRAIT_ID_CHARS_MAX: usize = 128;
+
+/// All of them, or all that is wrong with them.
+pub fn messages(
+    sent: Vec<IngestMessage>,
+    config: &Config,
+    now_ms: i64,
+) -> Result<Vec<Message>, Violations> {
+    let mut violations = Violations::new();
+    if sent.is_empty() || sent.len() > MESSAGES_MAX {
+        violations.push("messages", "must be 1 to 1000");
+        return Err(violations);
+    }
+    let mut taken = Vec::with_capacity(sent.len());
+    for (index, message) in sent.into_iter().enumerate() {
+        let reader = Reader { config, now_ms };
+        // The path is only put together where something is wrong.
+        let mut own = Violations::new();
+        taken.extend(reader.message(message, &mut own));
+        violations.within_item("messages", index, |all| all.extend(own));
+    }
+    violations.into_result()?;
+    Ok(taken)
+}
+
+struct Reader<'a> {
+    config: &'a Config,
+    now_ms: i64,
+}
+
+impl Reader<'_> {
+    fn message(&self, sent: IngestMessage, violations: &mut Violations) -> Option<Message> {
+        self.message_id(&sent.message_id, violations);
+        let who = who(&sent.identities, &sent.profile_id, violations);
+        let received = sent.receive_time.as_ref();
+        let receive_ms = received
+            .and_then(|sent| time("receive_time", sent, self.now_ms, self.config, violations))
+            .unwrap_or(self.now_ms);
+        let time_ms = match &sent.time {
+            Some(sent) => time("time", sent, receive_ms, self.config, violations),
+            None => Some(receive_ms),
+        };
+        text("channel", &sent.channel, violations);
+        if let Some(context) = &sent.context {
+            violations.within("context", |v| self.values(context, v));
+        }
+        let id: Arc<str> = sent.message_id.as_str().into();
+        let event = |message: EventMessage| Sent {
+            event_id: sent.message_id,
+            name: message.name,
+            time_ms: time_ms.unwrap_or_default(),
+            receive_ms,
+            channel: sent.channel,
+            properties: message.properties,
+            context: sent.context,
+        };
+        let kind = self.kind(sent.kind, event, violations);
+        Some(Message {
+            id,
+            who: who?,
+            time_ms: time_ms?,
+            kind: kind?,
+        })
+    }
+
+    fn message_id(&self, id: &str, violations: &mut Violations) {
+        let fits = (1..=MESSAGE_ID_CHARS_MAX).contains(&id.chars().count());
+        if !fits || id.chars().any(char::is_control) {
+            violations.push(
+                "message_id",
+                "must be 1 to 256 characters without control characters",
+            );
+        }
+    }
+
+    fn kind(
+        &self,
+        sent: Option<ingest_message::Kind>,
+        event: impl FnOnce(EventMessage) -> Sent,
+        violations: &mut Violations,
+    ) -> Option<Kind> {
+        use ingest_message::Kind as Sort;
+        match sent {
+            None => {
+                violations.push("", "must be one of identify, event, group and alias");
+                None
+            }
+            Some(Sort::Identify(identify)) => violations.within("identify", |v| {
+                Some(Kind::Identify(self.traits(identify.traits, v)))
+            }),
+            Some(Sort::Event(message)) => violations.within("event", |v| {
+                self.event(&message, v);
+                v.is_empty()
+                    .then(|| Kind::Event(Arc::new(Occurrence::new(event(message)))))
+            }),
+            Some(Sort::Group(group)) => violations.within("group", |v| self.group(group, v)),
+            Some(Sort::Alias(alias)) => violations.within("alias", |v| previous(alias, v)),
+        }
+    }
+
+    fn event(&self, event: &EventMessage, violations: &mut Violations) {
+        let name = &event.name;
+        if name.chars().count() > super::TEXT_CHARS_MAX || event_type(name).is_empty() {
+            violations.push(
+                "name",
+                "must be 1 to 256 characters with at least one letter or digit",
+            );
+        }
+        if let Some(properties) = &event.properties {
+            violations.within("properties", |v| self.values(properties, v));
+        }
+    }
+
+    fn group(&self, group: GroupMessage, violations: &mut Violations) -> Option<Kind> {
+        if group.group_id.is_empty() {
+            violations.push("group_id", "must be set");
+        }
+        text("group_id", &group.group_id, violations);
+        Some(Kind::Group {
+            traits: self.traits(group.traits, violations),
+            group_id: group.group_id,
+        })
+    }
+
+    fn traits(&self, traits: Option<Struct>, violations: &mut Violations) -> Traits {
+        let Some(traits) = traits else {
+            return Traits::from([]);
+        };
+        violations.within("traits", |violations| {
+            self.values(&traits, violations);
+            let named = traits.fields.keys();
+            let misnamed = named.filter(|id| {
+                let chars = id.chars().count();
+                chars == 0 || chars > TRAIT_ID_CHARS_MAX || id.chars().any(char::is_control)
+            });
+            for id in misnamed {
+                let shown: String = id.chars().take(32).collect();
+                violations.push(
+                    format!("[{shown:?}]"),
+                    "must have a name of 1 to 128 characters without control characters",
+                );
+            }
+        });
+        let present = |value: Value| match value.kind {
+            None | Some(ValueKind::NullValue(_)) => None,
+            _ => Some(value),
+        };
+        let traits = traits.fields.into_iter();
+        traits.map(|(id, value)| (id, present(value))).collect()
+    }
+
+    /// Bounded, and without numbers that JSON does not have.
+    fn values(&self, fields: &Struct, violations: &mut Violations) {
+        let bytes_max = self.config.properties_bytes_max;
+        if fields.encoded_len() > bytes_max {
+            violations.push("", format!("must be at most {bytes_max} bytes"));
+        }
+        for (name, value) in &fields.fields {
+            if !is_finite(value) {
+                let shown: String = name.chars().take(32).collect();
+                violations.push(shown, "must hold finite numbers only");
+            }
+        }
+    }
+}
+
+/// Recursion is bounded by the decoder's own limit of 100 levels.
+fn is_finite(value: &Value) -> bool {
+    match &value.kind {
+        Some(ValueKind::NumberValue(n)) => n.is_finite(),
+        Some(ValueKind::StructValue(fields)) => fields.fields.values().all(is_finite),
+        Some(ValueKind::ListValue(list)) => list.values.iter().all(is_finite),
+        _ => true,
+    }
+}
+
+fn who(sent: &[types::Identity], profile_id: &str, violations: &mut Violations) -> Option<Who> {
+    match (sent, profile_id) {
+        ([], "") => {
+            violations.push("identities", "must not be empty without a profile_id");
+            None
+        }
+        ([], id) => match id.parse() {
+            Ok(id) => Some(Who::Profile(id)),
+            Err(_) => {
+                violations.push("profile_id", "must be the id of an existing profile");
+                None
+            }
+        },
+        (sent, "") => identities(sent, violations).map(Who::Identities),
+        _ => {
+            violations.push("profile_id", "must be empty beside identities");
+            None
+        }
+    }
+}
+
+/// The strongest first.
+fn identities(sent: &[types::Identity], violations: &mut Violations) -> Option<Vec<Identity>> {
+    let mut taken: Vec<Identity> = Vec::with_capacity(sent.len());
+    for (index, sent) in sent.iter().enumerate() {
+        violations.within_item("identities", index, |violations| {
+            let Some(identity) = identity(sent, violations) else {
+                return;
+            };
+            if taken.iter().any(|t| t.namespace() == identity.namespace()) {
+                violations.push("namespace", "must be named once");
+            }
+            taken.push(identity);
+        });
+    }
+    taken.sort_by_key(Identity::rank);
+    (taken.len() == sent.len()).then_some(taken)
+}
+
+fn previous(alias: AliasMessage, violations: &mut Violations) -> Option<Kind> {
+    let Some(sent) = alias.previous else {
+        violations.push("previous", "must be set");
+        return None;
+    };
+    let previous = violations.within("previous", |v| identity(&sent, v))?;
+    Some(Kind::Alias { previous })
+}

@@ -1,0 +1,180 @@
+//! Requests into what use cases take, with every rule that a field must keep. Finds all
+//! faults of a request before it answers; changes nothing and asks nobody.
+
+pub mod message;
+pub mod page;
+
+use std::{str::FromStr as _, sync::Arc};
+
+use attune_api::{
+    profile::v1::{
+        GetProfileRequest, GetSnapshotRequest, ListEventsRequest, ListProfilesRequest,
+        LookupProfileRequest, SetConsentRequest,
+    },
+    time::to_ms,
+    r#type::v1::{self as types, subject::Id},
+};
+use attune_errors::Violations;
+use prost_types::Timestamp;
+
+use crate::{
+    Error,
+    config::Config,
+    domain::{
+        Identity, ProfileId,
+        identity::{ANONYMOUS_ID, USER_ID},
+    },
+    service::{consent::ConsentChange, read::EventsAsked, snapshot::Subject},
+};
+
+/// Longest free text that is no value of a person's, in characters.
+const TEXT_CHARS_MAX: usize = 256;
+
+pub fn get_profile(request: &GetProfileRequest) -> Result<ProfileId, Error> {
+    profile_id(&request.profile_id)
+}
+
+/// An id that cannot be anyone's is one that nobody has.
+fn profile_id(text: &str) -> Result<ProfileId, Error> {
+    if text.is_empty() {
+        return Err(Violations::of("profile_id", "must be set").into());
+    }
+    ProfileId::from_str(text).map_err(|_| Error::ProfileNotFound(text.to_owned()))
+}
+
+pub fn lookup(request: &LookupProfileRequest) -> Result<Identity, Error> {
+    Identity::new(&request.namespace, &request.value)
+        .map_err(|broken| Violations::of(broken.field, broken.rule).into())
+}
+
+pub fn identity(sent: &types::Identity, violations: &mut Violations) -> Option<Identity> {
+    Identity::new(&sent.namespace, &sent.value)
+        .map_err(|broken| violations.push(broken.field, broken.rule))
+        .ok()
+}
+
+pub fn subject(request: GetSnapshotRequest) -> Result<Subject, Error> {
+    let identified = |namespace: &str, value: &str, field: &str| {
+        Identity::new(namespace, value)
+            .map(Subject::Identity)
+            .map_err(|broken| Violations::of(field, broken.rule).into())
+    };
+    match request.subject.and_then(|s| s.id) {
+        None => Err(Violations::of("subject", "must name a person in one way").into()),
+        Some(Id::ProfileId(id)) => Ok(id.parse().map_or(Subject::Nobody, Subject::Profile)),
+        Some(Id::UserId(value)) => identified(USER_ID, &value, "subject.user_id"),
+        Some(Id::AnonymousId(value)) => identified(ANONYMOUS_ID, &value, "subject.anonymous_id"),
+        Some(Id::Identity(sent)) => Identity::new(&sent.namespace, &sent.value)
+            .map(Subject::Identity)
+            .map_err(|broken| {
+                let field = format!("subject.identity.{}", broken.field);
+                Violations::of(field, broken.rule).into()
+            }),
+    }
+}
+
+/// Page of profiles: the id after which it begins, and its size.
+pub fn list_profiles(request: &ListProfilesRequest) -> Result<(String, i64), Error> {
+    let mut violations = Violations::new();
+    let size = page::size(request.page_size, &mut violations);
+    let after = page::read_profile_token(&request.page_token, &mut violations);
+    violations.into_result()?;
+    Ok((after, size))
+}
+
+pub fn list_events(request: ListEventsRequest) -> Result<EventsAsked, Error> {
+    let mut violations = Violations::new();
+    if request.profile_id.is_empty() {
+        violations.push("profile_id", "must be set");
+    }
+    let size = page::size(request.page_size, &mut violations);
+    let before = page::read_place_token(&request.page_token, &mut violations);
+    violations.into_result()?;
+    Ok(EventsAsked {
+        profile_id: profile_id(&request.profile_id)?,
+        size,
+        before,
+        kind: request.r#type,
+    })
+}
+
+pub fn set_consent(
+    workspace: &str,
+    request: SetConsentRequest,
+    traceparent: String,
+    config: &Config,
+    now_ms: i64,
+) -> Result<ConsentChange, Error> {
+    let mut violations = Violations::new();
+    if request.profile_id.is_empty() {
+        violations.push("profile_id", "must be set");
+    }
+    if !is_purpose(&request.purpose) {
+        violations.push(
+            "purpose",
+            "must be 1 to 64 of a-z, 0-9 and `_`, beginning with a letter",
+        );
+    }
+    text("source", &request.source, &mut violations);
+    text("policy_version", &request.policy_version, &mut violations);
+    let time_ms = request
+        .time
+        .as_ref()
+        .and_then(|sent| time("time", sent, now_ms, config, &mut violations));
+    violations.into_result()?;
+    Ok(ConsentChange {
+        workspace: Arc::from(workspace),
+        profile_id: profile_id(&request.profile_id)?,
+        purpose: request.purpose,
+        granted: request.granted,
+        source: request.source,
+        policy_version: request.policy_version,
+        time_ms,
+        traceparent,
+    })
+}
+
+fn is_purpose(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Free text, possibly empty.
+fn text(field: &str, value: &str, violations: &mut Violations) {
+    if value.chars().count() > TEXT_CHARS_MAX || value.chars().any(char::is_control) {
+        violations.push(
+            field,
+            "must be at most 256 characters without control characters",
+        );
+    }
+}
+
+/// A moment between 1970 and a little after `now_ms`, in milliseconds.
+fn time(
+    field: &str,
+    sent: &Timestamp,
+    now_ms: i64,
+    config: &Config,
+    violations: &mut Violations,
+) -> Option<i64> {
+    if !(0..1_000_000_000).contains(&sent.nanos) {
+        violations.push(field, "must have 0 to 999,999,999 nanoseconds");
+        return None;
+    }
+    let ms = to_ms(sent);
+    let latest = now_ms.saturating_add(i64::from(config.future_hours_max) * 3_600_000);
+    if ms < 0 {
+        violations.push(field, "must not be before 1970-01-01");
+        return None;
+    }
+    if ms > latest {
+        let hours = config.future_hours_max;
+        let rule = format!("must not be more than {hours} h after it was received");
+        violations.push(field, rule);
+        return None;
+    }
+    Some(ms)
+}

@@ -1,0 +1,292 @@
+//! Makes events uniform: the type a name stands for, the items an event concerns and
+//! its value, read from whatever properties were sent. Reads only; what was sent is
+//! kept as it came.
+
+use std::sync::Arc;
+
+use attune_api::profile::v1::{Event, EventItem, RecentEvent};
+use bytes::Bytes;
+use prost::Message as _;
+use prost_types::{Struct, Value, value::Kind};
+
+use super::snapshot::EncodedEvent;
+
+/// Longest item id the catalog knows; longer ones name nothing.
+const ITEM_ID_CHARS_MAX: usize = 128;
+
+/// An event on its way to the timeline, encoded where it came in, so that the one
+/// writer of the database has less to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occurrence {
+    pub event_id: Arc<str>,
+    /// `Event.type`
+    pub kind: String,
+    pub time_ms: i64,
+    pub receive_ms: i64,
+    /// The whole `Event`.
+    pub encoded: Bytes,
+    /// The little of it that decisions read.
+    pub recent: EncodedEvent,
+}
+
+/// What was sent of an event.
+#[derive(Debug, Default)]
+pub struct Sent {
+    pub event_id: String,
+    pub name: String,
+    pub time_ms: i64,
+    pub receive_ms: i64,
+    pub channel: String,
+    pub properties: Option<Struct>,
+    pub context: Option<Struct>,
+}
+
+impl Occurrence {
+    pub fn new(sent: Sent) -> Self {
+        let (time_ms, receive_ms) = (sent.time_ms, sent.receive_ms);
+        let event = uniform(sent);
+        let encoded = event.encode_to_vec().into();
+        let recent = EncodedEvent::new(&RecentEvent {
+            r#type: event.r#type.clone(),
+            time_ms,
+            item_ids: event.items.into_iter().map(|i| i.item_id).collect(),
+            revenue: event.revenue,
+        });
+        Self {
+            event_id: event.event_id.into(),
+            kind: event.r#type,
+            time_ms,
+            receive_ms,
+            encoded,
+            recent,
+        }
+    }
+}
+
+fn uniform(sent: Sent) -> Event {
+    let properties = sent.properties.as_ref();
+    Event {
+        r#type: event_type(&sent.name),
+        items: properties.map(items).unwrap_or_default(),
+        revenue: properties.map(revenue).unwrap_or_default(),
+        event_id: sent.event_id,
+        name: sent.name,
+        time: Some(attune_api::time::from_ms(sent.time_ms)),
+        receive_time: Some(attune_api::time::from_ms(sent.receive_ms)),
+        channel: sent.channel,
+        properties: sent.properties,
+        context: sent.context,
+    }
+}
+
+/// The type that a name stands for: the Segment e-commerce names have short ones of
+/// their own, any other name is put in snake case. Empty if the name has neither
+/// letter nor digit.
+pub fn event_type(name: &str) -> String {
+    let snake = snake_case(name);
+    let short = match snake.as_str() {
+        "product_viewed" => "view",
+        "product_added" => "add_to_cart",
+        "product_removed" => "remove_from_cart",
+        "order_completed" => "purchase",
+        "products_searched" => "search",
+        "product_list_viewed" => "list_view",
+        "product_clicked" => "click",
+        "product_added_to_wishlist" => "add_to_wishlist",
+        "order_refunded" => "refund",
+        _ => return snake,
+    };
+    short.to_owned()
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    let mut previous = None;
+    let mut chars = name.chars().peekable();
+    while let Some(c) = chars.next() {
+        if !c.is_alphanumeric() {
+            previous = None;
+            continue;
+        }
+        let begins_word = match previous {
+            None => true,
+            Some(before) if c.is_uppercase() => {
+                let next_is_lower = chars.peek().is_some_and(|n| n.is_lowercase());
+                !char::is_uppercase(before) || next_is_lower
+            }
+            Some(_) => false,
+        };
+        if begins_word && !out.is_empty() {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+        previous = Some(c);
+    }
+    out
+}
+
+/// A list of products wins over a single one named beside it.
+fn items(properties: &Struct) -> Vec<EventItem> {
+    let listed: Vec<_> = ["products", "items"]
+        .iter()
+        .find_map(|name| list(properties, name))
+        .unwrap_or_default()
+        .iter()
+        .filter_map(listed_item)
+        .collect();
+    if listed.is_empty() {
+        item(properties).into_iter().collect()
+    } else {
+        listed
+    }
+}
+
+fn list<'a>(properties: &'a Struct, name: &str) -> Option<&'a [Value]> {
+    match &properties.fields.get(name)?.kind {
+        Some(Kind::ListValue(list)) => Some(&list.values),
+        _ => None,
+    }
+}
+
+/// An object like a product, or just its id.
+fn listed_item(value: &Value) -> Option<EventItem> {
+    match &value.kind {
+        Some(Kind::StructValue(fields)) => item(fields),
+        _ => id(value).map(|item_id| EventItem {
+            item_id,
+            quantity: 1.0,
+            price: 0.0,
+        }),
+    }
+}
+
+fn item(fields: &Struct) -> Option<EventItem> {
+    let item_id = ["product_id", "sku", "item_id"]
+        .iter()
+        .find_map(|name| id(fields.fields.get(*name)?))?;
+    Some(EventItem {
+        item_id,
+        quantity: number(fields, "quantity").map_or(1.0, |n| n.max(0.0)),
+        price: number(fields, "price").unwrap_or_default(),
+    })
+}
+
+/// Ids are text; shops that number their products send numbers.
+fn id(value: &Value) -> Option<String> {
+    let id = match &value.kind {
+        Some(Kind::StringValue(text)) => text.trim().to_owned(),
+        Some(Kind::NumberValue(n)) if n.is_finite() => n.to_string(),
+        _ => return None,
+    };
+    let fits = !id.is_empty() && id.chars().count() <= ITEM_ID_CHARS_MAX;
+    fits.then_some(id)
+}
+
+fn revenue(properties: &Struct) -> f64 {
+    ["revenue", "total", "value"]
+        .iter()
+        .find_map(|name| number(properties, name))
+        .unwrap_or_default()
+}
+
+/// A number, also where it was sent as text.
+fn number(fields: &Struct, name: &str) -> Option<f64> {
+    let number = match &fields.fields.get(name)?.kind {
+        Some(Kind::NumberValue(n)) => *n,
+        Some(Kind::StringValue(text)) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_types() {
+        let rows = [
+            ("Product Viewed", "view"),
+            ("product_viewed", "view"),
+            ("Product Added", "add_to_cart"),
+            ("Product Removed", "remove_from_cart"),
+            ("Order Completed", "purchase"),
+            ("Products Searched", "search"),
+            ("Product List Viewed", "list_view"),
+            ("Product Clicked", "click"),
+            ("Product Added to Wishlist", "add_to_wishlist"),
+            ("Order Refunded", "refund"),
+            ("page", "page"),
+            ("Screen", "screen"),
+            ("signUp", "sign_up"),
+            ("HTTPError 404", "http_error_404"),
+            ("  Größe -- gewählt!", "größe_gewählt"),
+            ("view", "view"),
+            ("!!", ""),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(event_type(name), expected, "{name}");
+        }
+    }
+
+    fn sent(properties: serde_json::Value) -> Event {
+        let properties = attune_api::json::to_struct(properties);
+        uniform(Sent {
+            properties,
+            ..Sent::default()
+        })
+    }
+
+    fn item_of(item_id: &str, quantity: f64, price: f64) -> EventItem {
+        EventItem {
+            item_id: item_id.into(),
+            quantity,
+            price,
+        }
+    }
+
+    #[test]
+    fn items_are_found_where_senders_put_them() {
+        let rows = [
+            (
+                serde_json::json!({"product_id": "a"}),
+                vec![item_of("a", 1.0, 0.0)],
+            ),
+            (
+                serde_json::json!({"sku": 17, "quantity": "2", "price": 1.5}),
+                vec![item_of("17", 2.0, 1.5)],
+            ),
+            (
+                serde_json::json!({"product_id": "x", "products": [
+                    {"product_id": "a", "quantity": 3, "price": "2.5"},
+                    {"item_id": "b", "quantity": -1},
+                    {"name": "no id"},
+                ]}),
+                vec![item_of("a", 3.0, 2.5), item_of("b", 0.0, 0.0)],
+            ),
+            (
+                serde_json::json!({"items": ["a", "b", null, ""]}),
+                vec![item_of("a", 1.0, 0.0), item_of("b", 1.0, 0.0)],
+            ),
+            (serde_json::json!({"product_id": "x".repeat(129)}), vec![]),
+            (serde_json::json!({"product_id": {"a": 1}}), vec![]),
+        ];
+        for (properties, expected) in rows {
+            assert_eq!(sent(properties.clone()).items, expected, "{properties}");
+        }
+    }
+
+    #[test]
+    fn revenue_is_the_first_number_of_its_names() {
+        let rows = [
+            (serde_json::json!({"revenue": 9.5, "total": 10}), 9.5),
+            (serde_json::json!({"total": "10", "value": 1}), 10.0),
+            (serde_json::json!({"value": 1}), 1.0),
+            (serde_json::json!({"revenue": "a lot"}), 0.0),
+            (serde_json::json!({}), 0.0),
+        ];
+        for (properties, expected) in rows {
+            assert_eq!(sent(properties.clone()).revenue, expected, "{properties}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The ideas of the profile service: who is who, what is known, what happened, and
+//! what a decision may read of it. Pure and synchronous: no tonic, sqlx or tokio, no
+//! clock and no randomness except where an id is passed in.
+
+pub mod event;
+pub mod identity;
+pub mod linking;
+pub mod outcome;
+pub mod record;
+pub mod snapshot;
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use uuid::Uuid;
+
+pub use event::Occurrence;
+pub use identity::Identity;
+pub use record::Record;
+
+/// Attune's id of a person: time-ordered, so that of two the older is the smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProfileId(Uuid);
+
+impl ProfileId {
+    /// A fresh id, greater than all made before it in this process.
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for ProfileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// Not the text of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a profile id")]
+pub struct NotAnId;
+
+impl FromStr for ProfileId {
+    type Err = NotAnId;
+
+    /// Takes the one form we give out, so that an id has one spelling in keys.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        match Uuid::try_parse(text) {
+            Ok(id) if text.len() == 36 => Ok(Self(id)),
+            _ => Err(NotAnId),
+        }
+    }
+}
+
+/// One valid message, normalised.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: Arc<str>,
+    pub who: Who,
+    pub time_ms: i64,
+    pub kind: Kind,
+}
+
+/// Whom a message is about.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// An id that Attune gave out; it may since have been merged into another.
+    Profile(ProfileId),
+    /// At least one, the strongest namespace first.
+    Identities(Vec<Identity>),
+}
+
+/// What a message says.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    Identify(Traits),
+    Event(Arc<Occurrence>),
+    Group { group_id: String, traits: Traits },
+    Alias { previous: Identity },
+}
+
+/// Trait values by id; None removes. Shared, because a write may be tried twice.
+pub type Traits = Arc<[(String, Option<prost_types::Value>)]>;

@@ -1,0 +1,244 @@
+//! Carries out the steps of a batch on the records that they concern, and collects
+//! what has to be written and told, in order. Pure: the store writes it, the log tells
+//! it, memory takes it over after the commit.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{
+    Identity, Occurrence, ProfileId, Record,
+    linking::Step,
+    record::{Change, PERSONALIZATION},
+    snapshot::DefaultConsent,
+};
+
+/// A profile as it is stored, without its identities and events.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stored {
+    pub record: Record,
+    pub create_ms: i64,
+    pub known: bool,
+}
+
+/// A row of the timeline.
+#[derive(Debug)]
+pub struct TimelineRow {
+    pub profile_id: ProfileId,
+    pub event: Arc<Occurrence>,
+}
+
+/// What the log is told.
+#[derive(Debug)]
+pub struct Telling {
+    pub profile_id: ProfileId,
+    pub told: Told,
+    /// Which of the requests in the batch led to it.
+    pub origin: usize,
+}
+
+/// What happened to a profile.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    Updated,
+    Merged {
+        merged: ProfileId,
+    },
+    Recorded {
+        event: Arc<Occurrence>,
+        allowed: bool,
+    },
+}
+
+/// What a batch leads to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Made by this batch, also those it merged away again.
+    pub created: FxHashSet<ProfileId>,
+    changed: FxHashSet<ProfileId>,
+    origin: usize,
+    /// New and changed profiles as they are to be stored.
+    pub profiles: FxHashMap<ProfileId, Stored>,
+    /// In order: survivor, merged.
+    pub merges: Vec<(ProfileId, ProfileId)>,
+    pub links: Vec<(Identity, ProfileId)>,
+    pub timeline: Vec<TimelineRow>,
+    pub tellings: Vec<Telling>,
+}
+
+/// Ids whose stored record the steps read; those created by them are not stored yet.
+pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
+    let mut needed = BTreeSet::new();
+    for step in requests.iter().flatten() {
+        match step {
+            Step::Link { profile_id, .. }
+            | Step::Identify { profile_id, .. }
+            | Step::Group { profile_id, .. } => {
+                needed.insert(*profile_id);
+            }
+            Step::Merge { survivor, merged } => needed.extend([*survivor, *merged]),
+            Step::Create { .. } | Step::Event { .. } => {}
+        }
+    }
+    for step in requests.iter().flatten() {
+        if let Step::Create { profile_id } = step {
+            needed.remove(profile_id);
+        }
+    }
+    needed
+}
+
+/// Carries steps out.
+#[derive(Debug)]
+pub struct Execution<'a> {
+    /// Records that [`records_needed`] named.
+    pub stored: FxHashMap<ProfileId, Stored>,
+    /// Consent to personalization of every living profile that was looked up.
+    pub allowed: &'a FxHashMap<ProfileId, bool>,
+    pub default_consent: DefaultConsent,
+    pub now_ms: i64,
+}
+
+impl Execution<'_> {
+    /// Runs the steps of each request in turn.
+    pub fn run(mut self, requests: Vec<Vec<Step>>) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (origin, steps) in requests.into_iter().enumerate() {
+            outcome.origin = origin;
+            for step in steps {
+                self.step(step, &mut outcome);
+            }
+        }
+        for id in &outcome.changed {
+            if let Some(stored) = self.stored.remove(id) {
+                outcome.profiles.insert(*id, stored);
+            }
+        }
+        outcome.settle();
+        outcome
+    }
+
+    fn step(&mut self, step: Step, outcome: &mut Outcome) {
+        match step {
+            Step::Create { profile_id } => {
+                let create_ms = self.now_ms;
+                let stored = Stored {
+                    create_ms,
+                    ..Stored::default()
+                };
+                self.stored.insert(profile_id, stored);
+                outcome.created.insert(profile_id);
+                outcome.updated(profile_id);
+            }
+            Step::Link {
+                identity,
+                profile_id,
+            } => {
+                self.at(profile_id).known |= identity.names_a_customer();
+                outcome.links.push((identity, profile_id));
+                outcome.updated(profile_id);
+            }
+            Step::Identify {
+                profile_id,
+                traits,
+                time_ms,
+            } => {
+                if self.at(profile_id).record.set_traits(&traits, time_ms) == Change::Some {
+                    outcome.updated(profile_id);
+                }
+            }
+            Step::Group {
+                profile_id,
+                group_id,
+                traits,
+                time_ms,
+            } => {
+                let record = &mut self.at(profile_id).record;
+                if record.join_group(&group_id, &traits, time_ms) == Change::Some {
+                    outcome.updated(profile_id);
+                }
+            }
+            Step::Merge { survivor, merged } => {
+                // The merged record stays as it was: the way back needs it.
+                let other = self.at(merged).clone();
+                let ours = self.at(survivor);
+                ours.record.absorb(other.record);
+                ours.known |= other.known;
+                ours.create_ms = ours.create_ms.min(other.create_ms);
+                outcome.merged(survivor, merged);
+            }
+            Step::Event { profile_id, event } => {
+                let allowed = self.allowed(profile_id);
+                outcome.recorded(profile_id, event, allowed);
+            }
+        }
+    }
+
+    fn at(&mut self, profile_id: ProfileId) -> &mut Stored {
+        self.stored.entry(profile_id).or_default()
+    }
+
+    fn allowed(&self, profile_id: ProfileId) -> bool {
+        match self.stored.get(&profile_id) {
+            Some(stored) => self
+                .default_consent
+                .allows(stored.record.granted(PERSONALIZATION)),
+            // Looked up with the directory; a profile nobody looked up is not used.
+            None => self.allowed.get(&profile_id).copied().unwrap_or(false),
+        }
+    }
+}
+
+impl Outcome {
+    /// Told once per batch, at the first change.
+    fn updated(&mut self, profile_id: ProfileId) {
+        let first = self.changed.insert(profile_id);
+        if first {
+            self.tell(profile_id, Told::Updated);
+        }
+    }
+
+    fn tell(&mut self, profile_id: ProfileId, told: Told) {
+        let origin = self.origin;
+        self.tellings.push(Telling {
+            profile_id,
+            told,
+            origin,
+        });
+    }
+
+    fn merged(&mut self, survivor: ProfileId, merged: ProfileId) {
+        self.changed.insert(survivor);
+        self.merges.push((survivor, merged));
+        self.tell(survivor, Told::Merged { merged });
+    }
+
+    fn recorded(&mut self, profile_id: ProfileId, event: Arc<Occurrence>, allowed: bool) {
+        let told = Told::Recorded {
+            event: event.clone(),
+            allowed,
+        };
+        self.tell(profile_id, told);
+        self.timeline.push(TimelineRow { profile_id, event });
+    }
+
+    /// Rows of profiles that this batch merged away are written where they belong.
+    fn settle(&mut self) {
+        if self.merges.is_empty() {
+            return;
+        }
+        let merged: FxHashMap<_, _> = self.merges.iter().map(|(s, m)| (*m, *s)).collect();
+        let settled = |mut id: ProfileId| {
+            while let Some(survivor) = merged.get(&id) {
+                id = *survivor;
+            }
+            id
+        };
+        for (_, profile_id) in &mut self.links {
+            *profile_id = settled(*profile_id);
+        }
+        for row in &mut self.timeline {
+            row.profile_id = settled(row.profile_id);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What is known about a person besides the timeline: traits with the time of each
+//! value, consents, groups; and how two such records become one. The tags are the
+//! stored form and are never reused. Knows nothing of where it is kept.
+
+use std::collections::BTreeMap;
+
+use prost_types::{Struct, Value};
+
+use super::Traits;
+
+/// The purpose that decides whether a profile may be used at all.
+pub const PERSONALIZATION: &str = "personalization";
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Record {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub traits: BTreeMap<String, Timed>,
+    #[prost(btree_map = "string, message", tag = "2")]
+    pub consents: BTreeMap<String, Decision>,
+    #[prost(btree_map = "string, message", tag = "3")]
+    pub groups: BTreeMap<String, Membership>,
+}
+
+/// A value and when it was true. Without a value it says since when there is none,
+/// so that an older value arriving late does not come back.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Timed {
+    #[prost(message, optional, tag = "1")]
+    pub value: Option<Value>,
+    #[prost(int64, tag = "2")]
+    pub time_ms: i64,
+}
+
+/// What a person decided about one purpose.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Decision {
+    #[prost(bool, tag = "1")]
+    pub granted: bool,
+    #[prost(string, tag = "2")]
+    pub source: String,
+    #[prost(string, tag = "3")]
+    pub policy_version: String,
+    #[prost(int64, tag = "4")]
+    pub time_ms: i64,
+}
+
+/// What is known about a group this person is in.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Membership {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub traits: BTreeMap<String, Timed>,
+}
+
+/// Whether a write left something different from before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    None,
+    Some,
+}
+
+impl Record {
+    /// The latest time wins; at the same time, the one that comes later.
+    pub fn set_traits(&mut self, traits: &Traits, time_ms: i64) -> Change {
+        set_all(&mut self.traits, traits, time_ms)
+    }
+
+    pub fn join_group(&mut self, group_id: &str, traits: &Traits, time_ms: i64) -> Change {
+        let joined = match self.groups.contains_key(group_id) {
+            true => Change::None,
+            false => Change::Some,
+        };
+        let group = self.groups.entry(group_id.to_owned()).or_default();
+        match set_all(&mut group.traits, traits, time_ms) {
+            Change::Some => Change::Some,
+            Change::None => joined,
+        }
+    }
+
+    /// A decision older than the one at hand changes nothing, nor does the same again.
+    pub fn decide(&mut self, purpose: &str, decision: Decision) -> Change {
+        match self.consents.get(purpose) {
+            Some(held) if held.time_ms > decision.time_ms || *held == decision => Change::None,
+            _ => {
+                self.consents.insert(purpose.to_owned(), decision);
+                Change::Some
+            }
+        }
+    }
+
+    /// Whether `purpose` was granted; None if nothing was decided.
+    pub fn granted(&self, purpose: &str) -> Option<bool> {
+        self.consents.get(purpose).map(|c| c.granted)
+    }
+
+    /// Takes over what another record of the same person knows: traits by the latest
+    /// time (its own at the same time), consents by the most restrictive.
+    pub fn absorb(&mut self, other: Record) {
+        absorb_traits(&mut self.traits, other.traits);
+        for (purpose, theirs) in other.consents {
+            match self.consents.get_mut(&purpose) {
+                Some(ours) if !stricter(&theirs, ours) => {}
+                Some(ours) => *ours = theirs,
+                None => {
+                    self.consents.insert(purpose, theirs);
+                }
+            }
+        }
+        for (group_id, theirs) in other.groups {
+            let ours = self.groups.entry(group_id).or_default();
+            absorb_traits(&mut ours.traits, theirs.traits);
+        }
+    }
+
+    /// Current traits, without the removed ones.
+    pub fn current_traits(&self) -> Struct {
+        current(&self.traits)
+    }
+}
+
+impl Membership {
+    pub fn current_traits(&self) -> Struct {
+        current(&self.traits)
+    }
+}
+
+fn current(traits: &BTreeMap<String, Timed>) -> Struct {
+    let fields = traits
+        .iter()
+        .filter_map(|(id, timed)| Some((id.clone(), timed.value.clone()?)))
+        .collect();
+    Struct { fields }
+}
+
+fn set_all(held: &mut BTreeMap<String, Timed>, traits: &Traits, time_ms: i64) -> Change {
+    let mut change = Change::None;
+    for (id, value) in traits.iter() {
+        let new = || Timed {
+            value: value.clone(),
+            time_ms,
+        };
+        match held.get_mut(id) {
+            Some(old) if old.time_ms > time_ms => continue,
+            Some(old) if old.time_ms == time_ms && old.value == *value => continue,
+            Some(old) => *old = new(),
+            None => {
+                held.insert(id.clone(), new());
+            }
+        }
+        change = Change::Some;
+    }
+    change
+}
+
+fn absorb_traits(ours: &mut BTreeMap<String, Timed>, theirs: BTreeMap<String, Timed>) {
+    for (id, their) in theirs {
+        match ours.get_mut(&id) {
+            Some(our) if our.time_ms >= their.time_ms => {}
+            Some(our) => *our = their,
+            None => {
+                ours.insert(id, their);
+            }
+        }
+    }
+}
+
+/// A refusal outweighs a grant whatever its time; of two alike the later counts.
+fn stricter(theirs: &Decision, ours: &Decision) -> bool {
+    match (theirs.granted, ours.granted) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => theirs.time_ms > ours.time_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attune_api::json::to_value;
+    use serde_json::{Value as Json, json};
+
+    fn traits(json: Json) -> Traits {
+        let Json::Object(map) = json else { panic!() };
+        map.into_iter()
+            .map(|(id, value)| (id, (!value.is_null()).then(|| to_value(value))))
+            .collect()
+    }
+
+    fn shown(record: &Record) -> Json {
+        attune_api::json::from_struct(&record.current_traits())
+    }
+
+    fn decision(granted: bool, time_ms: i64) -> Decision {
+        Decision {
+            granted,
+            time_ms,
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn the_latest_value_of_a_trait_wins_in_any_order() {
+        let writes = [
+            (traits(json!({"plan": "free", "city": "Graz"})), 10),
+            (traits(json!({"plan": "pro", "city": null})), 20),
+            (traits(json!({"plan": "trial"})), 15),
+        ];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
+            let mut record = Record::default();
+            for i in order {
+                let (traits, time_ms) = writes[i].clone();
+                record.set_traits(&traits, time_ms);
+            }
+            assert_eq!(shown(&record), json!({"plan": "pro"}), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_write_again_is_no_change() {
+        let mut record = Record::default();
+        assert_eq!(record.set_traits(&traits(json!({"a": 1})), 5), Change::Some);
+        assert_eq!(record.set_traits(&traits(json!({"a": 1})), 5), Change::None);
+        assert_eq!(record.join_group("g", &[].into(), 5), Change::Some);
+        assert_eq!(record.join_group("g", &[].into(), 6), Change::None);
+        assert_eq!(record.decide("p", decision(true, 5)), Change::Some);
+        assert_eq!(record.decide("p", decision(true, 5)), Change::None);
+        assert_eq!(record.decide("p", decision(false, 4)), Change::None);
+        assert_eq!(record.granted("p"), Some(true));
+    }
+
+    #[test]
+    fn merging_keeps_the_latest_traits_and_the_strictest_consents() {
+        let mut ours = Record::default();
+        ours.set_traits(&traits(json!({"a": 1, "b": 1, "c": 1})), 10);
+        ours.decide("p", decision(true, 30));
+        ours.decide("q", decision(false, 5));
+        let mut theirs = Record::default();
+        theirs.set_traits(&traits(json!({"a": 2, "b": null, "d": 2})), 20);
+        theirs.set_traits(&traits(json!({"c": 2})), 5);
+        theirs.decide("p", decision(false, 20));
+        theirs.decide("q", decision(true, 50));
+        theirs.decide("r", decision(true, 1));
+        ours.absorb(theirs);
+        assert_eq!(shown(&ours), json!({"a": 2, "c": 1, "d": 2}));
+        let consents: Vec<_> = ["p", "q", "r"].map(|p| ours.granted(p)).into();
+        assert_eq!(consents, [Some(false), Some(false), Some(true)]);
+    }
+}

@@ -1,0 +1,49 @@
+//! What can go wrong in the profile service, and the one conversion into a status.
+
+use std::time::Duration;
+
+use attune_errors::{Fault, Violations};
+use tonic::Status;
+
+/// How long a caller waits before trying again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("invalid fields: {0}")]
+    Invalid(Violations),
+    #[error("no such profile")]
+    ProfileNotFound(String),
+    #[error("too many messages are waiting")]
+    Overloaded,
+    #[error("the database failed")]
+    Storage(#[from] attune_storage::Error),
+}
+
+impl From<Violations> for Error {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}
+
+impl Error {
+    /// The answer to a caller; `request_id` is what an unforeseen fault is logged under.
+    pub fn into_status(self, request_id: &str) -> Status {
+        use attune_storage::Error as Storage;
+        let fault = match self {
+            Self::Invalid(violations) => Fault::invalid(violations),
+            Self::ProfileNotFound(id) => Fault::not_found("profile", id),
+            Self::Overloaded | Self::Storage(Storage::Overloaded) => Fault::overloaded(RETRY_AFTER),
+            Self::Storage(Storage::Closed) => Fault::shutting_down(RETRY_AFTER),
+            Self::Storage(Storage::Retryable(cause)) => {
+                tracing::warn!(
+                    error = &*cause as &dyn std::error::Error,
+                    "database not available"
+                );
+                Fault::unavailable("profile", RETRY_AFTER)
+            }
+            Self::Storage(error) => Fault::internal(&error, request_id),
+        };
+        fault.into()
+    }
+}

@@ -1,0 +1,163 @@
+//! The generated trait, one line of conversion per call. Decides nothing.
+
+use std::sync::Arc;
+
+use attune_api::profile::v1::{
+    Consent, GetProfileRequest, GetSnapshotRequest, GetSnapshotResponse, IngestRequest,
+    IngestResponse, IngestResult, IngestStatus, ListEventsRequest, ListEventsResponse,
+    ListProfilesRequest, ListProfilesResponse, LookupProfileRequest, Profile, SetConsentRequest,
+    profile_service_server::ProfileService,
+};
+use attune_rpc::Caller;
+use http::HeaderMap;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Error, convert,
+    service::{
+        Service,
+        ingest::{self, Submission},
+        read,
+    },
+};
+
+/// Serves [`ProfileService`].
+#[derive(Clone)]
+pub struct Rpc(pub Arc<Service>);
+
+fn answer<T>(caller: &Caller, result: Result<T, Error>) -> Result<Response<T>, Status> {
+    result
+        .map(Response::new)
+        .map_err(|error| error.into_status(caller.request_id.as_str()))
+}
+
+#[tonic::async_trait]
+impl ProfileService for Rpc {
+    async fn get_profile(
+        &self,
+        request: Request<GetProfileRequest>,
+    ) -> Result<Response<Profile>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let id = convert::get_profile(request.get_ref())?;
+            self.0.profile(caller.workspace.as_str(), id).await
+        };
+        answer(&caller, result.await)
+    }
+
+    async fn lookup_profile(
+        &self,
+        request: Request<LookupProfileRequest>,
+    ) -> Result<Response<Profile>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let identity = convert::lookup(request.get_ref())?;
+            self.0.lookup(caller.workspace.as_str(), &identity).await
+        };
+        answer(&caller, result.await)
+    }
+
+    async fn list_profiles(
+        &self,
+        request: Request<ListProfilesRequest>,
+    ) -> Result<Response<ListProfilesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let (after, size) = convert::list_profiles(request.get_ref())?;
+            let workspace = caller.workspace.as_str();
+            self.0.profiles(workspace, &after, size).await
+        };
+        answer(&caller, result.await)
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let asked = convert::list_events(request.into_inner())?;
+            self.0.events(caller.workspace.as_str(), asked).await
+        };
+        answer(&caller, result.await)
+    }
+
+    async fn set_consent(
+        &self,
+        request: Request<SetConsentRequest>,
+    ) -> Result<Response<Consent>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let change = convert::set_consent(
+                caller.workspace.as_str(),
+                request.into_inner(),
+                traceparent(),
+                &self.0.shared.config,
+                attune_api::time::now_ms(),
+            )?;
+            let purpose = change.purpose.clone();
+            let held = self.0.set_consent(change).await?;
+            Ok(read::consent(&purpose, &held))
+        };
+        answer(&caller, result.await)
+    }
+
+    async fn ingest(
+        &self,
+        request: Request<IngestRequest>,
+    ) -> Result<Response<IngestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let sent = request.into_inner().messages;
+            let now_ms = attune_api::time::now_ms();
+            let messages = convert::message::messages(sent, &self.0.shared.config, now_ms)?;
+            let ids: Vec<_> = messages.iter().map(|m| m.id.clone()).collect();
+            let submission = Submission {
+                workspace: Arc::from(caller.workspace.as_str()),
+                messages,
+                traceparent: traceparent(),
+            };
+            let results = self.0.ingest(submission).await?;
+            Ok(ingested(&ids, results))
+        };
+        answer(&caller, result.await)
+    }
+
+    async fn get_snapshot(
+        &self,
+        request: Request<GetSnapshotRequest>,
+    ) -> Result<Response<GetSnapshotResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let subject = convert::subject(request.into_inner())?;
+            self.0.snapshot(caller.workspace.as_str(), subject).await
+        };
+        answer(&caller, result.await)
+    }
+}
+
+fn ingested(ids: &[Arc<str>], results: Vec<ingest::Result>) -> IngestResponse {
+    let results = ids.iter().zip(results).map(|(id, result)| IngestResult {
+        message_id: id.to_string(),
+        profile_id: result.profile_id.to_string(),
+        status: match result.status {
+            ingest::Status::Accepted => IngestStatus::Accepted,
+            ingest::Status::Duplicate => IngestStatus::Duplicate,
+        }
+        .into(),
+    });
+    IngestResponse {
+        results: results.collect(),
+    }
+}
+
+/// The W3C context of the call, to travel on with what it changes.
+fn traceparent() -> String {
+    if !attune_telemetry::exporting() {
+        return String::new();
+    }
+    let mut headers = HeaderMap::new();
+    attune_telemetry::inject_current(&mut headers);
+    let value = headers.get("traceparent").and_then(|v| v.to_str().ok());
+    value.unwrap_or_default().to_owned()
+}

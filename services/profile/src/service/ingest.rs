@@ -1,0 +1,305 @@
+//! Taking in messages. A request waits for room and its turn; the batch it becomes part
+//! of is looked up, decided, written and told in one transaction, and memory follows
+//! after the commit and before the answer.
+
+use std::sync::Arc;
+
+use attune_errors::Violations;
+use attune_storage::Tx;
+use futures::FutureExt;
+use rustc_hash::FxHashMap;
+
+use super::{
+    Service, Shared,
+    lookup::{self, Found},
+    pipeline::{Done, Job},
+    remember,
+};
+use crate::{
+    Error,
+    domain::{
+        Kind, Message, ProfileId, Who,
+        linking::{Directory, Step},
+        outcome::{self, Execution, Outcome},
+    },
+    memory::Noted,
+    store::{self, identities, outbox, profiles, timeline},
+};
+
+/// One request's messages.
+#[derive(Debug)]
+pub struct Submission {
+    pub workspace: Arc<str>,
+    pub messages: Vec<Message>,
+    /// W3C trace context of the call; empty if none.
+    pub traceparent: String,
+}
+
+/// What became of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Result {
+    pub profile_id: ProfileId,
+    pub status: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Accepted,
+    Duplicate,
+}
+
+type Results = std::result::Result<Vec<Result>, Error>;
+
+impl Service {
+    /// All of the messages, or none. Returns after they are durable and the next
+    /// snapshot shows them.
+    pub async fn ingest(&self, submission: Submission) -> Results {
+        let count = u32::try_from(submission.messages.len()).unwrap_or(u32::MAX);
+        let _room = self
+            .room
+            .try_acquire_many(count)
+            .map_err(|_| Error::Overloaded)?;
+        let job = Job::Messages(Arc::new(submission));
+        match self.writer.submit(job).await?? {
+            Done::Messages(results) => Ok(results),
+            Done::Consent(_) => Err(attune_storage::Error::Panicked.into()),
+        }
+    }
+}
+
+/// Writes one batch; an answer for each submission.
+pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> Vec<Results> {
+    let count = submissions.len();
+    let parts = by_workspace(submissions);
+    let written = {
+        let (shared, parts) = (shared.clone(), Arc::new(parts));
+        let database = shared.database.clone();
+        database
+            .write(move |tx| {
+                let (shared, parts) = (shared.clone(), parts.clone());
+                async move { write_parts(&shared, tx, &parts).await }.boxed()
+            })
+            .await
+    };
+    let mut answers: Vec<Results> = Vec::new();
+    match written {
+        Ok(parts) => {
+            let told: usize = parts.iter().map(|p| p.outcome.tellings.len()).sum();
+            shared.own.committed(&shared.database, told);
+            answers.resize_with(count, || Ok(Vec::new()));
+            for part in parts {
+                remember::remember(shared, &part);
+                measure(shared, &part);
+                for (index, results) in part.answers {
+                    answers[index] = results;
+                }
+            }
+        }
+        Err(error) => answers.resize_with(count, || Err(error.clone())),
+    }
+    answers
+}
+
+fn measure(shared: &Shared, written: &Written) {
+    let answers = written
+        .answers
+        .iter()
+        .filter_map(|(_, answer)| answer.as_ref().ok());
+    let results: Vec<&Result> = answers.flatten().collect();
+    let accepted = results.iter().filter(|r| r.status == Status::Accepted);
+    let accepted = accepted.count();
+    let outcome = &written.outcome;
+    shared.metrics.messages(accepted, results.len() - accepted);
+    shared.metrics.written(
+        outcome.timeline.len(),
+        outcome.created.len(),
+        outcome.merges.len(),
+    );
+}
+
+/// One workspace's part of a batch.
+struct Part {
+    workspace: Arc<str>,
+    /// With the place of each in the batch.
+    submissions: Vec<(usize, Arc<Submission>)>,
+}
+
+fn by_workspace(submissions: Vec<Arc<Submission>>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (index, submission) in submissions.into_iter().enumerate() {
+        match parts
+            .iter_mut()
+            .find(|p| p.workspace == submission.workspace)
+        {
+            Some(part) => part.submissions.push((index, submission)),
+            None => parts.push(Part {
+                workspace: submission.workspace.clone(),
+                submissions: vec![(index, submission)],
+            }),
+        }
+    }
+    parts
+}
+
+/// What is to be remembered and answered after the commit.
+pub struct Written {
+    pub workspace: Arc<str>,
+    pub outcome: Outcome,
+    pub found: Found,
+    pub noted: FxHashMap<ProfileId, Noted>,
+    answers: Vec<(usize, Results)>,
+}
+
+async fn write_parts(
+    shared: &Shared,
+    tx: &mut Tx,
+    parts: &[Part],
+) -> std::result::Result<Vec<Written>, Error> {
+    let submissions = parts.iter().flat_map(|part| &part.submissions);
+    let count: usize = submissions.map(|(_, s)| s.messages.len()).sum();
+    let mut sequence = store::lock(tx, count).await?;
+    let mut written = Vec::with_capacity(parts.len());
+    for part in parts {
+        let part = write_part(shared, tx, part, sequence).await?;
+        sequence += i64::try_from(part.outcome.timeline.len()).unwrap_or(i64::MAX);
+        written.push(part);
+    }
+    Ok(written)
+}
+
+async fn write_part(
+    shared: &Shared,
+    tx: &mut Tx,
+    part: &Part,
+    sequence: i64,
+) -> std::result::Result<Written, Error> {
+    let submissions = part.submissions.iter().map(|(_, s)| &**s);
+    let mut found = lookup::look_up(shared, tx, &part.workspace, submissions).await?;
+    let decided = decide(&mut found, part);
+    let needed: Vec<_> = outcome::records_needed(&decided.steps)
+        .into_iter()
+        .collect();
+    let now_ms = attune_api::time::now_ms();
+    let execution = Execution {
+        stored: profiles::stored(tx, &part.workspace, &needed).await?,
+        allowed: &found.allowed,
+        default_consent: shared.default_consent(),
+        now_ms,
+    };
+    let outcome = execution.run(decided.steps);
+    store_outcome(tx, &part.workspace, &outcome, sequence, now_ms).await?;
+    timeline::remember(tx, &part.workspace, &decided.others, now_ms).await?;
+    for telling in &outcome.tellings {
+        let traceparent = &part.submissions[telling.origin].1.traceparent;
+        outbox::tell(tx, &part.workspace, traceparent, telling).await?;
+    }
+    let noted = remember::note(shared, &part.workspace, &outcome);
+    Ok(Written {
+        workspace: part.workspace.clone(),
+        outcome,
+        found,
+        noted,
+        answers: decided.answers,
+    })
+}
+
+/// What a batch comes to before records are looked at.
+#[derive(Default)]
+struct Decided {
+    /// By submission.
+    steps: Vec<Vec<Step>>,
+    answers: Vec<(usize, Results)>,
+    /// Messages that are no events.
+    others: Vec<(Arc<str>, ProfileId)>,
+}
+
+fn decide(found: &mut Found, part: &Part) -> Decided {
+    let mut decided = Decided::default();
+    for (index, submission) in &part.submissions {
+        let mut steps = Vec::new();
+        let answer = match strangers(&found.directory, &submission.messages) {
+            Some(violations) => Err(violations.into()),
+            None => Ok(decide_all(
+                found,
+                submission,
+                &mut steps,
+                &mut decided.others,
+            )),
+        };
+        decided.steps.push(steps);
+        decided.answers.push((*index, answer));
+    }
+    for (_, answer) in &mut decided.answers {
+        for result in answer.iter_mut().flatten() {
+            // A later message of the batch may have merged it.
+            let living = found.directory.living(result.profile_id);
+            result.profile_id = living.unwrap_or(result.profile_id);
+        }
+    }
+    decided
+}
+
+/// Profile ids that nobody has.
+fn strangers(directory: &Directory, messages: &[Message]) -> Option<Violations> {
+    let mut violations = Violations::new();
+    for (index, message) in messages.iter().enumerate() {
+        match message.who {
+            Who::Profile(id) if directory.living(id).is_none() => {
+                let field = format!("messages[{index}].profile_id");
+                violations.push(field, "must be the id of an existing profile");
+            }
+            _ => {}
+        }
+    }
+    (!violations.is_empty()).then_some(violations)
+}
+
+fn decide_all(
+    found: &mut Found,
+    submission: &Submission,
+    steps: &mut Vec<Step>,
+    others: &mut Vec<(Arc<str>, ProfileId)>,
+) -> Vec<Result> {
+    let mut results = Vec::with_capacity(submission.messages.len());
+    for message in &submission.messages {
+        if let Some(profile_id) = found.seen.get(&message.id) {
+            results.push(Result {
+                profile_id: *profile_id,
+                status: Status::Duplicate,
+            });
+            continue;
+        }
+        let directory = &mut found.directory;
+        // Ruled out by `strangers` for the ids that were looked up.
+        let Some(profile_id) = directory.decide(message, &mut ProfileId::fresh, steps) else {
+            continue;
+        };
+        found.seen.insert(message.id.clone(), profile_id);
+        if !matches!(message.kind, Kind::Event(_)) {
+            others.push((message.id.clone(), profile_id));
+        }
+        results.push(Result {
+            profile_id,
+            status: Status::Accepted,
+        });
+    }
+    results
+}
+
+async fn store_outcome(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    outcome: &Outcome,
+    sequence: i64,
+    now_ms: i64,
+) -> std::result::Result<(), Error> {
+    profiles::put(tx, workspace, outcome.profiles.iter(), now_ms).await?;
+    for (survivor, merged) in &outcome.merges {
+        profiles::lead_to(tx, workspace, *merged, *survivor, now_ms).await?;
+        identities::hand_over(tx, workspace, *merged, *survivor).await?;
+        timeline::hand_over(tx, workspace, *merged, *survivor).await?;
+    }
+    identities::link(tx, workspace, &outcome.links, now_ms).await?;
+    timeline::append(tx, workspace, &outcome.timeline, sequence).await?;
+    Ok(())
+}

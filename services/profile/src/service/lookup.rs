@@ -1,0 +1,150 @@
+//! Finds what a batch needs to know before it can be decided: which messages were seen,
+//! who holds which identifier, and which profiles live. Asks memory first where memory
+//! is known to be true, and the database for the rest, in bulk.
+
+use std::sync::Arc;
+
+use attune_storage::Tx;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Shared, ingest::Submission};
+use crate::{
+    Error,
+    domain::{Identity, Kind, Message, ProfileId, Who, linking::Directory},
+    store::{codec, identities, profiles, timeline},
+};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub directory: Directory,
+    /// By message id, whose it is; filled up as messages are decided.
+    pub seen: FxHashMap<Arc<str>, ProfileId>,
+    /// Whether a living profile may be used for personalization.
+    pub allowed: FxHashMap<ProfileId, bool>,
+    /// Whether it is a known customer.
+    pub known: FxHashMap<ProfileId, bool>,
+}
+
+pub async fn look_up<'a>(
+    shared: &Shared,
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    submissions: impl Iterator<Item = &'a Submission>,
+) -> Result<Found, Error> {
+    let messages: Vec<_> = submissions.flat_map(|s| &s.messages).collect();
+    let mut found = Found::default();
+    let ids = messages.iter().map(|m| m.id.to_string()).collect();
+    found.seen = timeline::seen(tx, workspace, ids)
+        .await?
+        .into_iter()
+        .collect();
+    let mut wanted = find_holders(shared, tx, workspace, &messages, &mut found).await?;
+    wanted.extend(messages.iter().filter_map(|m| match m.who {
+        Who::Profile(id) => Some(id),
+        Who::Identities(_) => None,
+    }));
+    find_profiles(shared, tx, workspace, wanted, &mut found).await?;
+    Ok(found)
+}
+
+/// The identities a message names.
+fn identities_of(message: &Message) -> impl Iterator<Item = &Identity> {
+    let named = match &message.who {
+        Who::Identities(identities) => identities.as_slice(),
+        Who::Profile(_) => &[],
+    };
+    let previous = match &message.kind {
+        Kind::Alias { previous } => Some(previous),
+        _ => None,
+    };
+    named.iter().chain(previous)
+}
+
+/// Ids of the profiles that hold them.
+async fn find_holders(
+    shared: &Shared,
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    messages: &[&Message],
+    found: &mut Found,
+) -> Result<FxHashSet<ProfileId>, Error> {
+    let mut holders = FxHashSet::default();
+    let mut asked = FxHashSet::default();
+    let mut missing = Vec::new();
+    let unseen = messages.iter().filter(|m| !found.seen.contains_key(&m.id));
+    for identity in unseen.flat_map(|m| identities_of(m)) {
+        if !asked.insert(identity.key()) {
+            continue;
+        }
+        // Who holds an identifier changes only by a merge, and a merged id is noticed
+        // when the profile is looked up, so memory may be trusted on any database.
+        match shared
+            .memory
+            .holder(shared.memory.identity_key(workspace, identity))
+        {
+            Some(Some(profile_id)) => {
+                found
+                    .directory
+                    .add_holder(identity.key().clone(), profile_id);
+                holders.insert(profile_id);
+            }
+            _ => missing.push(codec::identity_key(identity).to_string()),
+        }
+    }
+    for (key, profile_id) in identities::holders(tx, workspace, missing).await? {
+        found.directory.add_holder(key, profile_id);
+        holders.insert(profile_id);
+    }
+    Ok(holders)
+}
+
+async fn find_profiles(
+    shared: &Shared,
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    wanted: FxHashSet<ProfileId>,
+    found: &mut Found,
+) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    for profile_id in wanted {
+        let hot = match shared.database.is_embedded() {
+            true => shared
+                .memory
+                .profile(shared.memory.profile_key(workspace, profile_id)),
+            false => None,
+        };
+        match hot {
+            Some(hot) => found.add(profile_id, hot.known, hot.allowed),
+            None => missing.push(profile_id),
+        }
+    }
+    // A second round for those that merged ids lead to; there is no third, since no id
+    // leads to a merged one.
+    for _ in 0..2 {
+        let mut survivors = Vec::new();
+        for standing in profiles::standings(tx, workspace, &missing).await? {
+            match standing.merged_into {
+                Some(survivor) => {
+                    found.directory.add_merged(standing.profile_id, survivor);
+                    survivors.push(survivor);
+                }
+                None => {
+                    let allowed = shared.default_consent().allows(standing.personalization);
+                    found.add(standing.profile_id, standing.known, allowed);
+                }
+            }
+        }
+        survivors.retain(|id| !found.known.contains_key(id));
+        missing = survivors;
+    }
+    Ok(())
+}
+
+impl Found {
+    fn add(&mut self, profile_id: ProfileId, known: bool, allowed: bool) {
+        self.directory.add_profile(profile_id, known);
+        self.known.insert(profile_id, known);
+        self.allowed.insert(profile_id, allowed);
+    }
+}

@@ -1,0 +1,88 @@
+//! The use cases of the profile service. Each begins with valid input and ends with an
+//! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
+
+pub mod consent;
+pub mod follow;
+pub mod ingest;
+mod lookup;
+pub mod pipeline;
+pub mod read;
+mod remember;
+pub mod snapshot;
+
+use std::sync::Arc;
+
+use attune_storage::Database;
+use tokio::sync::Semaphore;
+
+use crate::{
+    Error,
+    config::Config,
+    domain::snapshot::DefaultConsent,
+    memory::{Key, Memory},
+    metrics::Metrics,
+};
+use pipeline::{Pipeline, Writer};
+
+/// What all use cases share.
+pub struct Shared {
+    pub config: Config,
+    pub database: Database,
+    pub memory: Memory,
+    pub metrics: Metrics,
+    pub own: follow::OwnEntries,
+    pub turns: Turns,
+}
+
+/// Locks by which readers of the same profile take turns.
+pub struct Turns(Box<[tokio::sync::Mutex<()>]>);
+
+impl Turns {
+    const COUNT: usize = 1_024;
+
+    fn new() -> Self {
+        Self(
+            (0..Self::COUNT)
+                .map(|_| tokio::sync::Mutex::new(()))
+                .collect(),
+        )
+    }
+
+    pub fn of(&self, key: Key) -> &tokio::sync::Mutex<()> {
+        &self.0[key.shard(Self::COUNT)]
+    }
+}
+
+impl Shared {
+    pub fn default_consent(&self) -> DefaultConsent {
+        self.config.default_consent.into()
+    }
+}
+
+/// The use cases.
+pub struct Service {
+    pub shared: Arc<Shared>,
+    pub writer: Writer,
+    /// Messages that may still be taken in.
+    pub room: Arc<Semaphore>,
+}
+
+impl Service {
+    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
+        let own = follow::OwnEntries::since(database.log_head().await?);
+        let room = usize::try_from(config.messages_waiting_max).unwrap_or(usize::MAX);
+        let shared = Arc::new(Shared {
+            memory: Memory::new(&config),
+            metrics: Metrics::new(),
+            own,
+            turns: Turns::new(),
+            config,
+            database,
+        });
+        Ok(Self {
+            writer: Pipeline::spawn(shared.clone()),
+            room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
+            shared,
+        })
+    }
+}

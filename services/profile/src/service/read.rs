@@ -1,0 +1,174 @@
+//! Reading profiles and timelines from the database, for people at the back office.
+
+use attune_api::{
+    profile::v1::{Consent, Event, Group, ListEventsResponse, ListProfilesResponse, Profile},
+    time::from_ms,
+    r#type::v1 as types,
+};
+use rustc_hash::FxHashMap;
+
+use super::Service;
+use crate::{
+    Error,
+    convert::page,
+    domain::{Identity, ProfileId, record::Decision},
+    store::{
+        identities,
+        profiles::{self, ProfileRow},
+        timeline::{self, Place},
+    },
+};
+
+/// Part of a timeline.
+#[derive(Debug, Clone)]
+pub struct EventsAsked {
+    pub profile_id: ProfileId,
+    pub size: i64,
+    pub before: Option<Place>,
+    /// Empty means all.
+    pub kind: String,
+}
+
+impl Service {
+    pub async fn profile(&self, workspace: &str, id: ProfileId) -> Result<Profile, Error> {
+        let row = self.living_row(workspace, id).await?;
+        self.one(workspace, row).await
+    }
+
+    pub async fn lookup(&self, workspace: &str, identity: &Identity) -> Result<Profile, Error> {
+        let database = &self.shared.database;
+        let holder = identities::holder(database, workspace, identity).await?;
+        let unknown = || Error::ProfileNotFound(identity.key().to_string());
+        let row = self
+            .living_row(workspace, holder.ok_or_else(unknown)?)
+            .await?;
+        self.one(workspace, row).await
+    }
+
+    pub async fn profiles(
+        &self,
+        workspace: &str,
+        after: &str,
+        size: i64,
+    ) -> Result<ListProfilesResponse, Error> {
+        let database = &self.shared.database;
+        let mut rows = profiles::page(database, workspace, after, size + 1).await?;
+        let next_page_token = page::cut(&mut rows, size, |row| page::profile_token(row.profile_id));
+        let profiles = self.complete(workspace, rows).await?;
+        Ok(ListProfilesResponse {
+            profiles,
+            next_page_token,
+        })
+    }
+
+    pub async fn events(
+        &self,
+        workspace: &str,
+        asked: EventsAsked,
+    ) -> Result<ListEventsResponse, Error> {
+        let row = self.living_row(workspace, asked.profile_id).await?;
+        let part = timeline::Page {
+            profile_id: row.profile_id,
+            kind: &asked.kind,
+            before: asked.before,
+            limit: asked.size + 1,
+        };
+        let mut rows = timeline::page(&self.shared.database, workspace, &part).await?;
+        let next_page_token = page::cut(&mut rows, asked.size, |(place, _)| {
+            page::place_token(*place)
+        });
+        let events: Vec<Event> = rows.into_iter().map(|(_, event)| event).collect();
+        Ok(ListEventsResponse {
+            events,
+            next_page_token,
+        })
+    }
+
+    async fn living_row(&self, workspace: &str, id: ProfileId) -> Result<ProfileRow, Error> {
+        let unknown = || Error::ProfileNotFound(id.to_string());
+        let database = &self.shared.database;
+        let row = profiles::row(database, workspace, id).await?;
+        let row = row.ok_or_else(unknown)?;
+        match row.merged_into {
+            Some(survivor) => profiles::row(database, workspace, survivor)
+                .await?
+                .ok_or_else(unknown),
+            None => Ok(row),
+        }
+    }
+
+    async fn one(&self, workspace: &str, row: ProfileRow) -> Result<Profile, Error> {
+        let id = row.profile_id;
+        let mut profiles = self.complete(workspace, vec![row]).await?;
+        let unknown = || Error::ProfileNotFound(id.to_string());
+        profiles.pop().ok_or_else(unknown)
+    }
+
+    /// Adds what lies in other tables, with one query per table.
+    async fn complete(
+        &self,
+        workspace: &str,
+        rows: Vec<ProfileRow>,
+    ) -> Result<Vec<Profile>, Error> {
+        let database = &self.shared.database;
+        let ids: Vec<_> = rows.iter().map(|row| row.profile_id).collect();
+        let mut held: FxHashMap<ProfileId, Vec<types::Identity>> = FxHashMap::default();
+        for (id, identity) in identities::of_profiles(database, workspace, &ids).await? {
+            held.entry(id).or_default().push(types::Identity {
+                namespace: identity.namespace().to_owned(),
+                value: identity.value().to_owned(),
+            });
+        }
+        let counts: FxHashMap<_, _> = timeline::counts(database, workspace, &ids)
+            .await?
+            .into_iter()
+            .map(|(id, count, last_ms)| (id, (count, last_ms)))
+            .collect();
+        let profiles = rows.into_iter().map(|row| {
+            let id = row.profile_id;
+            let counted = counts.get(&id).copied();
+            Profile {
+                identities: held.remove(&id).unwrap_or_default(),
+                event_count: counted.map_or(0, |(count, _)| count),
+                last_event_time: counted.map(|(_, last_ms)| from_ms(last_ms)),
+                ..profile(&row)
+            }
+        });
+        Ok(profiles.collect())
+    }
+}
+
+fn profile(row: &ProfileRow) -> Profile {
+    let record = &row.record;
+    Profile {
+        profile_id: row.profile_id.to_string(),
+        traits: Some(record.current_traits()),
+        consents: record
+            .consents
+            .iter()
+            .map(|(purpose, decision)| consent(purpose, decision))
+            .collect(),
+        groups: record
+            .groups
+            .iter()
+            .map(|(group_id, group)| Group {
+                group_id: group_id.clone(),
+                traits: Some(group.current_traits()),
+            })
+            .collect(),
+        create_time: Some(from_ms(row.create_ms)),
+        update_time: Some(from_ms(row.update_ms)),
+        ..Profile::default()
+    }
+}
+
+/// A decision as the contract shows it.
+pub fn consent(purpose: &str, decision: &Decision) -> Consent {
+    Consent {
+        purpose: purpose.to_owned(),
+        granted: decision.granted,
+        source: decision.source.clone(),
+        policy_version: decision.policy_version.clone(),
+        time: Some(from_ms(decision.time_ms)),
+    }
+}

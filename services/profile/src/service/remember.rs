@@ -1,0 +1,111 @@
+//! Brings memory up to date with a committed batch, so that the next snapshot shows it.
+//! Splices what it can; forgets what it would have to read.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Shared, ingest::Written};
+use crate::{
+    domain::{
+        Identity, ProfileId,
+        outcome::{Outcome, Stored, TimelineRow},
+        record::PERSONALIZATION,
+        snapshot::{EncodedEvent, EncodedSnapshot},
+    },
+    memory::{Hot, Noted},
+};
+
+/// Before the commit: takes note of what is held of every profile it will change.
+pub fn note(shared: &Shared, workspace: &str, outcome: &Outcome) -> FxHashMap<ProfileId, Noted> {
+    let mut ids: FxHashSet<ProfileId> = outcome.profiles.keys().copied().collect();
+    ids.extend(outcome.timeline.iter().map(|row| row.profile_id));
+    ids.extend(outcome.merges.iter().flat_map(|(s, m)| [*s, *m]));
+    let ids: Vec<_> = ids.into_iter().collect();
+    let keys: Vec<_> = ids
+        .iter()
+        .map(|id| shared.memory.profile_key(workspace, *id))
+        .collect();
+    ids.into_iter().zip(shared.memory.note(&keys)).collect()
+}
+
+/// After the commit.
+pub fn remember(shared: &Shared, written: &Written) {
+    let outcome = &written.outcome;
+    let merged: FxHashSet<_> = outcome.merges.iter().flat_map(|(s, m)| [*s, *m]).collect();
+    let mut rows: FxHashMap<ProfileId, Vec<&TimelineRow>> = FxHashMap::default();
+    for row in &outcome.timeline {
+        rows.entry(row.profile_id).or_default().push(row);
+    }
+    let changes = written.noted.iter().map(|(id, noted)| {
+        let hot = match merged.contains(id) {
+            true => None,
+            false => {
+                let rows = rows.get(id).map_or(&[][..], Vec::as_slice);
+                now_hot(shared, written, *id, noted, rows)
+            }
+        };
+        (noted.clone(), hot.map(Arc::new))
+    });
+    shared.memory.replace(changes);
+    // Also those that memory had: they may have led to a merged id.
+    for (key, living) in written.found.directory.holders() {
+        if let Some(identity) = Identity::from_key(key) {
+            let key = shared.memory.identity_key(&written.workspace, &identity);
+            if shared.memory.holder(key) != Some(Some(living)) {
+                shared.memory.set_holder(key, living);
+            }
+        }
+    }
+}
+
+/// What memory is to hold of a living profile now; None where it has to be read.
+fn now_hot(
+    shared: &Shared,
+    written: &Written,
+    id: ProfileId,
+    noted: &Noted,
+    rows: &[&TimelineRow],
+) -> Option<Hot> {
+    let stored = written.outcome.profiles.get(&id);
+    let known = match stored {
+        Some(stored) => stored.known,
+        None => *written.found.known.get(&id)?,
+    };
+    let allowed = match stored {
+        Some(stored) => shared
+            .default_consent()
+            .allows(stored.record.granted(PERSONALIZATION)),
+        None => *written.found.allowed.get(&id)?,
+    };
+    let snapshot = before(shared, written, id, noted, stored).map(|snapshot| {
+        rows.iter().fold(snapshot, |snapshot, row| {
+            let event: &EncodedEvent = &row.event.recent;
+            snapshot.with_event(event, shared.config.recent_events_max)
+        })
+    });
+    Some(Hot {
+        known,
+        allowed,
+        snapshot,
+    })
+}
+
+/// The snapshot with the new record and without the new events, if it can be told.
+fn before(
+    shared: &Shared,
+    written: &Written,
+    id: ProfileId,
+    noted: &Noted,
+    stored: Option<&Stored>,
+) -> Option<EncodedSnapshot> {
+    let default = shared.default_consent();
+    if let (true, Some(stored)) = (written.outcome.created.contains(&id), stored) {
+        return Some(EncodedSnapshot::new(id, &stored.record, default, &[]));
+    }
+    let held = noted.hot.as_ref()?.snapshot.clone()?;
+    match stored {
+        Some(stored) => held.with_record(id, &stored.record, default),
+        None => Some(held),
+    }
+}

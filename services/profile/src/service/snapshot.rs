@@ -1,0 +1,155 @@
+//! Everything a decision may use about one person: from memory, or read once from the
+//! database however many ask for it at the same time.
+
+use std::sync::Arc;
+
+use attune_api::profile::v1::{Basis, GetSnapshotResponse};
+
+use super::{Service, Shared};
+use crate::{
+    Error,
+    domain::{Identity, ProfileId, record::PERSONALIZATION, snapshot::EncodedSnapshot},
+    memory::Hot,
+    store::{identities, profiles, timeline},
+};
+
+/// Whom a snapshot is asked of.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    Profile(ProfileId),
+    Identity(Identity),
+    /// An id that cannot be anyone's.
+    Nobody,
+}
+
+impl Service {
+    pub async fn snapshot(
+        &self,
+        workspace: &str,
+        subject: Subject,
+    ) -> Result<GetSnapshotResponse, Error> {
+        let (named, identity) = match subject {
+            Subject::Profile(id) => (Some(id), None),
+            Subject::Identity(i) => (self.holder(workspace, &i).await?, Some(i)),
+            Subject::Nobody => (None, None),
+        };
+        let found = match named {
+            Some(id) => self.shared.living(workspace, id).await?,
+            None => None,
+        };
+        if let (Some((living, _)), Some(identity)) = (&found, identity)
+            && named != Some(*living)
+        {
+            // So that the next to ask need not follow the merged id.
+            let memory = &self.shared.memory;
+            memory.set_holder(memory.identity_key(workspace, &identity), *living);
+        }
+        Ok(match found {
+            Some((profile_id, snapshot)) => GetSnapshotResponse {
+                found: true,
+                profile_id: profile_id.to_string(),
+                basis: snapshot.basis().into(),
+                segments: Vec::new(),
+                snapshot: snapshot.bytes(),
+            },
+            None => self.stranger(),
+        })
+    }
+
+    /// Nobody we know; what may be used is what holds by default.
+    fn stranger(&self) -> GetSnapshotResponse {
+        let allowed = self.shared.default_consent().allows(None);
+        let basis = if allowed {
+            Basis::Full
+        } else {
+            Basis::ContextOnly
+        };
+        GetSnapshotResponse {
+            basis: basis.into(),
+            ..GetSnapshotResponse::default()
+        }
+    }
+
+    /// Who holds an identifier; may be a merged id.
+    async fn holder(
+        &self,
+        workspace: &str,
+        identity: &Identity,
+    ) -> Result<Option<ProfileId>, Error> {
+        let memory = &self.shared.memory;
+        let key = memory.identity_key(workspace, identity);
+        if let Some(holder) = memory.holder(key) {
+            return Ok(holder);
+        }
+        let read_at = memory.generation(key);
+        let holder = identities::holder(&self.shared.database, workspace, identity).await?;
+        // That nobody holds it is only remembered where nobody else can change it.
+        if holder.is_some() || self.shared.database.is_embedded() {
+            memory.keep_holder(key, read_at, holder);
+        }
+        Ok(holder)
+    }
+}
+
+impl Shared {
+    /// The living profile that an id stands for, and its snapshot.
+    async fn living(
+        &self,
+        workspace: &str,
+        profile_id: ProfileId,
+    ) -> Result<Option<(ProfileId, EncodedSnapshot)>, Error> {
+        let mut id = profile_id;
+        // A merged id leads to a living one. More hops can only be merges that happen
+        // in the meantime.
+        for _ in 0..4 {
+            match self.load(workspace, id).await? {
+                Loaded::Living(snapshot) => return Ok(Some((id, snapshot))),
+                Loaded::Merged(survivor) => id = survivor,
+                Loaded::Nobody => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn load(&self, workspace: &str, id: ProfileId) -> Result<Loaded, Error> {
+        let key = self.memory.profile_key(workspace, id);
+        if let Some(snapshot) = self.held(key) {
+            return Ok(Loaded::Living(snapshot));
+        }
+        // Those who ask for the same profile wait here and find it in memory. Few locks
+        // for all profiles: who waits for another's profile waits for one read.
+        let _turn = self.turns.of(key).lock().await;
+        if let Some(snapshot) = self.held(key) {
+            return Ok(Loaded::Living(snapshot));
+        }
+        let read_at = self.memory.generation(key);
+        let Some(row) = profiles::row(&self.database, workspace, id).await? else {
+            return Ok(Loaded::Nobody);
+        };
+        if let Some(survivor) = row.merged_into {
+            return Ok(Loaded::Merged(survivor));
+        }
+        let limit = self.config.recent_events_max;
+        let events = timeline::recent(&self.database, workspace, id, limit).await?;
+        let default = self.default_consent();
+        let snapshot = EncodedSnapshot::new(id, &row.record, default, &events);
+        let hot = Hot {
+            known: row.known,
+            allowed: default.allows(row.record.granted(PERSONALIZATION)),
+            snapshot: Some(snapshot.clone()),
+        };
+        self.memory.keep_profile(key, read_at, Arc::new(hot));
+        self.metrics.snapshot_loaded();
+        Ok(Loaded::Living(snapshot))
+    }
+
+    fn held(&self, key: crate::memory::Key) -> Option<EncodedSnapshot> {
+        self.memory.profile(key)?.snapshot.clone()
+    }
+}
+
+enum Loaded {
+    Living(EncodedSnapshot),
+    Merged(ProfileId),
+    Nobody,
+}

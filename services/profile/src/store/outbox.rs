@@ -1,0 +1,120 @@
+//! What other services are told, in the same transaction as the change. Writes the
+//! bytes of `attune.events.v1.LogEntry`, with an event as the bytes it already has.
+
+use std::sync::Arc;
+
+use attune_api::events::v1::{LogEntry, ProfileUpdated, ProfilesMerged, log_entry::Change};
+use attune_storage::{Error, LogRecord, Tx};
+use bytes::Bytes;
+use prost::Message;
+
+use crate::domain::{
+    ProfileId,
+    outcome::{Telling, Told},
+};
+
+/// `LogEntry` with an `EventRecorded` in it, field for field.
+#[derive(Clone, PartialEq, Message)]
+struct EventEntry {
+    #[prost(string, tag = "5")]
+    traceparent: String,
+    #[prost(message, optional, tag = "10")]
+    event_recorded: Option<EventRecorded>,
+}
+
+/// `EventRecorded` whose event is encoded already.
+#[derive(Clone, PartialEq, Message)]
+struct EventRecorded {
+    #[prost(string, tag = "1")]
+    profile_id: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    event: Bytes,
+    #[prost(bool, tag = "3")]
+    personalization_allowed: bool,
+}
+
+/// Tells what happened to a profile.
+pub async fn tell(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    traceparent: &str,
+    telling: &Telling,
+) -> Result<(), Error> {
+    let key = telling.profile_id.to_string();
+    let entry = entry(key.clone(), traceparent.to_owned(), &telling.told);
+    let workspace = workspace.clone();
+    tx.publish(LogRecord {
+        workspace,
+        key,
+        entry,
+    })
+    .await
+}
+
+fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
+    let change = match told {
+        Told::Recorded { event, allowed } => {
+            let event_recorded = Some(EventRecorded {
+                profile_id,
+                event: event.encoded.clone(),
+                personalization_allowed: *allowed,
+            });
+            let entry = EventEntry {
+                traceparent,
+                event_recorded,
+            };
+            return entry.encode_to_vec().into();
+        }
+        Told::Updated => Change::ProfileUpdated(ProfileUpdated { profile_id }),
+        Told::Merged { merged } => Change::ProfilesMerged(ProfilesMerged {
+            profile_id,
+            merged_profile_id: merged.to_string(),
+        }),
+    };
+    let entry = LogEntry {
+        traceparent,
+        change: Some(change),
+        ..LogEntry::default()
+    };
+    entry.encode_to_vec().into()
+}
+
+/// The profile that an entry says was merged into its own; None if it says no such
+/// thing.
+pub fn merged_in(entry: &[u8]) -> Option<ProfileId> {
+    match LogEntry::decode(entry).ok()?.change? {
+        Change::ProfilesMerged(merged) => merged.merged_profile_id.parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::{Occurrence, Sent};
+
+    #[test]
+    fn an_event_is_told_as_the_contract_says() {
+        let event = Arc::new(Occurrence::new(Sent {
+            event_id: "m1".into(),
+            name: "Product Viewed".into(),
+            time_ms: 5,
+            ..Sent::default()
+        }));
+        let told = Told::Recorded {
+            event,
+            allowed: true,
+        };
+        let entry = LogEntry::decode(entry("p".into(), "t".into(), &told)).unwrap();
+        let Some(Change::EventRecorded(recorded)) = entry.change else {
+            panic!()
+        };
+        let event = recorded.event.unwrap();
+        assert_eq!(
+            (entry.traceparent, recorded.profile_id),
+            ("t".into(), "p".into())
+        );
+        assert_eq!((event.event_id, event.r#type), ("m1".into(), "view".into()));
+        assert!(recorded.personalization_allowed);
+    }
+}

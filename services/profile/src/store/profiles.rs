@@ -1,0 +1,183 @@
+//! SQL for the rows of profiles: what is known about a person besides identifiers and
+//! events, and what a merged id leads to.
+
+use std::sync::Arc;
+
+use attune_storage::{Database, Error, Insert, Kind, Row, Tx, args};
+use rustc_hash::FxHashMap;
+
+use super::codec;
+use crate::domain::{ProfileId, Record, outcome::Stored, record::PERSONALIZATION};
+
+/// What linking needs of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub profile_id: ProfileId,
+    pub merged_into: Option<ProfileId>,
+    pub known: bool,
+    pub personalization: Option<bool>,
+}
+
+/// One row in full.
+#[derive(Debug, Clone)]
+pub struct ProfileRow {
+    pub profile_id: ProfileId,
+    pub merged_into: Option<ProfileId>,
+    pub known: bool,
+    pub create_ms: i64,
+    pub update_ms: i64,
+    pub record: Record,
+}
+
+/// Those of the profiles that exist.
+pub async fn standings(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    ids: &[ProfileId],
+) -> Result<Vec<Standing>, Error> {
+    const STANDINGS: &str = "select profile_id, merged_into, known, personalization \
+         from profiles where workspace = $1 and profile_id in list($2)";
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx
+        .fetch_all(STANDINGS, args![workspace, texts(ids)])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Standing {
+                profile_id: codec::profile_id(row, 0)?,
+                merged_into: codec::profile_id_or_null(row, 1)?,
+                known: row.get(2)?,
+                personalization: row.get(3)?,
+            })
+        })
+        .collect()
+}
+
+/// What is stored of the profiles that exist.
+pub async fn stored(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    ids: &[ProfileId],
+) -> Result<FxHashMap<ProfileId, Stored>, Error> {
+    const STORED: &str = "select profile_id, known, create_ms, record \
+         from profiles where workspace = $1 and profile_id in list($2)";
+    if ids.is_empty() {
+        return Ok(FxHashMap::default());
+    }
+    let rows = tx.fetch_all(STORED, args![workspace, texts(ids)]).await?;
+    rows.iter()
+        .map(|row| {
+            let stored = Stored {
+                known: row.get(1)?,
+                create_ms: row.get(2)?,
+                record: codec::record(&row.get::<bytes::Bytes>(3)?)?,
+            };
+            Ok((codec::profile_id(row, 0)?, stored))
+        })
+        .collect()
+}
+
+const COLUMNS: &str = "profile_id, merged_into, known, create_ms, update_ms, record";
+
+/// One row, also of a merged profile.
+pub async fn row(
+    database: &Database,
+    workspace: &str,
+    profile_id: ProfileId,
+) -> Result<Option<ProfileRow>, Error> {
+    let sql = format!("select {COLUMNS} from profiles where workspace = $1 and profile_id = $2");
+    let args = args![workspace, profile_id.to_string()];
+    let found = database
+        .fetch_optional(attune_storage::Sql::built(sql), args)
+        .await?;
+    found.as_ref().map(read).transpose()
+}
+
+/// Living profiles after an id, oldest first.
+pub async fn page(
+    database: &Database,
+    workspace: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<ProfileRow>, Error> {
+    let sql = format!(
+        "select {COLUMNS} from profiles \
+         where workspace = $1 and profile_id > $2 and merged_into is null \
+         order by profile_id limit $3"
+    );
+    let args = args![workspace, after, limit];
+    let rows = database
+        .fetch_all(attune_storage::Sql::built(sql), args)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<ProfileRow, Error> {
+    Ok(ProfileRow {
+        profile_id: codec::profile_id(row, 0)?,
+        merged_into: codec::profile_id_or_null(row, 1)?,
+        known: row.get(2)?,
+        create_ms: row.get(3)?,
+        update_ms: row.get(4)?,
+        record: codec::record(&row.get::<bytes::Bytes>(5)?)?,
+    })
+}
+
+/// Creates and replaces.
+pub async fn put<'a>(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    profiles: impl Iterator<Item = (&'a ProfileId, &'a Stored)>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    const PUT: Insert = Insert {
+        table: "profiles",
+        columns: &[
+            ("workspace", Kind::Text),
+            ("profile_id", Kind::Text),
+            ("known", Kind::Bool),
+            ("personalization", Kind::Bool),
+            ("create_ms", Kind::Int),
+            ("update_ms", Kind::Int),
+            ("record", Kind::Bytes),
+        ],
+        tail: "on conflict (workspace, profile_id) do update set \
+               known = excluded.known, personalization = excluded.personalization, \
+               create_ms = excluded.create_ms, update_ms = excluded.update_ms, \
+               record = excluded.record",
+    };
+    let rows = profiles
+        .map(|(profile_id, stored)| {
+            args![
+                workspace,
+                profile_id.to_string(),
+                stored.known,
+                stored.record.granted(PERSONALIZATION),
+                stored.create_ms,
+                now_ms,
+                codec::record_bytes(&stored.record),
+            ]
+        })
+        .collect();
+    tx.insert_many(&PUT, rows).await.map(drop)
+}
+
+/// Makes an id, and all that led to it, lead to another.
+pub async fn lead_to(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    merged: ProfileId,
+    survivor: ProfileId,
+    now_ms: i64,
+) -> Result<(), Error> {
+    const LEAD: &str = "update profiles set merged_into = $3, update_ms = $4 \
+         where workspace = $1 and (profile_id = $2 or merged_into = $2)";
+    let args = args![workspace, merged.to_string(), survivor.to_string(), now_ms];
+    tx.execute(LEAD, args).await.map(drop)
+}
+
+pub fn texts(ids: &[ProfileId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,209 @@
+//! SQL for events and for the ids by which messages are known again.
+
+use std::sync::Arc;
+
+use attune_api::profile::v1::Event;
+use attune_storage::{Database, Error, Insert, Kind, Row, Sql, Tx, args};
+use bytes::Bytes;
+
+use super::{codec, profiles::texts};
+use crate::domain::{ProfileId, outcome::TimelineRow, snapshot::EncodedEvent};
+
+/// Messages seen before, and whose they are now.
+pub async fn seen(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    message_ids: Vec<String>,
+) -> Result<Vec<(Arc<str>, ProfileId)>, Error> {
+    const EVENTS: &str = "select event_id, profile_id from events \
+         where workspace = $1 and event_id in list($2)";
+    const OTHERS: &str = "select m.message_id, coalesce(p.merged_into, m.profile_id) \
+         from messages m \
+         left join profiles p on p.workspace = m.workspace and p.profile_id = m.profile_id \
+         where m.workspace = $1 and m.message_id in list($2)";
+    let mut rows = tx
+        .fetch_all(EVENTS, args![workspace, message_ids.clone()])
+        .await?;
+    rows.extend(tx.fetch_all(OTHERS, args![workspace, message_ids]).await?);
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, codec::profile_id(row, 1)?)))
+        .collect()
+}
+
+/// Adds events, numbered in their order from `sequence` on.
+pub async fn append(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    rows: &[TimelineRow],
+    sequence: i64,
+) -> Result<(), Error> {
+    const APPEND: Insert = Insert {
+        table: "events",
+        columns: &[
+            ("workspace", Kind::Text),
+            ("profile_id", Kind::Text),
+            ("time_ms", Kind::Int),
+            ("sequence", Kind::Int),
+            ("event_id", Kind::Text),
+            ("type", Kind::Text),
+            ("receive_ms", Kind::Int),
+            ("event", Kind::Bytes),
+            ("recent", Kind::Bytes),
+        ],
+        tail: "",
+    };
+    let rows = rows
+        .iter()
+        .zip(sequence..)
+        .map(|(row, sequence)| {
+            args![
+                workspace,
+                row.profile_id.to_string(),
+                row.event.time_ms,
+                sequence,
+                &row.event.event_id,
+                &row.event.kind,
+                row.event.receive_ms,
+                &row.event.encoded,
+                &row.event.recent.bytes,
+            ]
+        })
+        .collect();
+    tx.insert_many(&APPEND, rows).await.map(drop)
+}
+
+/// Remembers the ids of messages that are no events.
+pub async fn remember(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    messages: &[(Arc<str>, ProfileId)],
+    now_ms: i64,
+) -> Result<(), Error> {
+    const REMEMBER: Insert = Insert {
+        table: "messages",
+        columns: &[
+            ("workspace", Kind::Text),
+            ("message_id", Kind::Text),
+            ("profile_id", Kind::Text),
+            ("receive_ms", Kind::Int),
+        ],
+        tail: "",
+    };
+    let rows = messages
+        .iter()
+        .map(|(id, profile_id)| args![workspace, id, profile_id.to_string(), now_ms])
+        .collect();
+    tx.insert_many(&REMEMBER, rows).await.map(drop)
+}
+
+/// Hands over all events of a merged profile.
+pub async fn hand_over(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    merged: ProfileId,
+    survivor: ProfileId,
+) -> Result<(), Error> {
+    const HAND_OVER: &str = "update events set profile_id = $3 \
+         where workspace = $1 and profile_id = $2";
+    let ids = args![workspace, merged.to_string(), survivor.to_string()];
+    tx.execute(HAND_OVER, ids).await.map(drop)
+}
+
+/// The newest events as snapshots hold them, newest first.
+pub async fn recent(
+    database: &Database,
+    workspace: &str,
+    profile_id: ProfileId,
+    limit: usize,
+) -> Result<Vec<EncodedEvent>, Error> {
+    const RECENT: &str = "select time_ms, recent from events \
+         where workspace = $1 and profile_id = $2 \
+         order by time_ms desc, sequence desc limit $3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let args = args![workspace, profile_id.to_string(), limit];
+    let rows = database.fetch_all(RECENT, args).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(EncodedEvent {
+                time_ms: row.get(0)?,
+                bytes: row.get(1)?,
+            })
+        })
+        .collect()
+}
+
+/// Where a page of the timeline ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub time_ms: i64,
+    pub sequence: i64,
+}
+
+/// Part of a timeline, newest first.
+#[derive(Debug, Clone)]
+pub struct Page<'a> {
+    pub profile_id: ProfileId,
+    /// Empty means all.
+    pub kind: &'a str,
+    pub before: Option<Place>,
+    pub limit: i64,
+}
+
+pub async fn page(
+    database: &Database,
+    workspace: &str,
+    page: &Page<'_>,
+) -> Result<Vec<(Place, Event)>, Error> {
+    let of_type = if page.kind.is_empty() {
+        ""
+    } else {
+        "and type = $6"
+    };
+    let sql = format!(
+        "select time_ms, sequence, event from events \
+         where workspace = $1 and profile_id = $2 \
+         and (time_ms < $3 or (time_ms = $3 and sequence < $4)) {of_type} \
+         order by time_ms desc, sequence desc limit $5"
+    );
+    let before = page.before.unwrap_or(Place {
+        time_ms: i64::MAX,
+        sequence: i64::MAX,
+    });
+    let mut args = args![
+        workspace,
+        page.profile_id.to_string(),
+        before.time_ms,
+        before.sequence,
+        page.limit
+    ];
+    if !page.kind.is_empty() {
+        args.extend(args![page.kind]);
+    }
+    let rows = database.fetch_all(Sql::built(sql), args).await?;
+    rows.iter().map(placed).collect()
+}
+
+fn placed(row: &Row) -> Result<(Place, Event), Error> {
+    let place = Place {
+        time_ms: row.get(0)?,
+        sequence: row.get(1)?,
+    };
+    let event = row.get::<Bytes>(2)?;
+    Ok((place, codec::event(&event)?))
+}
+
+/// Number of events and time of the last, of those profiles that have any.
+pub async fn counts(
+    database: &Database,
+    workspace: &str,
+    ids: &[ProfileId],
+) -> Result<Vec<(ProfileId, i64, i64)>, Error> {
+    const COUNTS: &str = "select profile_id, count(*), max(time_ms) from events \
+         where workspace = $1 and profile_id in list($2) group by profile_id";
+    let rows = database
+        .fetch_all(COUNTS, args![workspace, texts(ids)])
+        .await?;
+    rows.iter()
+        .map(|row| Ok((codec::profile_id(row, 0)?, row.get(1)?, row.get(2)?)))
+        .collect()
+}
