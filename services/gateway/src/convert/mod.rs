@@ -1,0 +1,5 @@
+//! Protobuf ↔ domain, and all field validation that is the gateway's own.
+
+pub mod access;
+pub mod collection;
+pub mod personalize;
