@@ -30,6 +30,7 @@ pub struct Smtp {
     /// The server that mails are handed to. Empty: no mail can be sent, and a call
     /// that wants to is refused.
     pub host: String,
+    /// Its port.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
     pub tls: Tls,
@@ -104,6 +105,7 @@ pub struct Delivery {
     /// Before the second attempt; doubles with each further one.
     #[schemars(range(min = 1))]
     pub retry_delay_ms_min: i64,
+    /// Between any two attempts, however many there were.
     #[schemars(range(min = 1))]
     pub retry_delay_ms_max: i64,
     /// A message that a worker took and said nothing more of is taken by another one
