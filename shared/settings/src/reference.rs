@@ -47,14 +47,27 @@ fn collect(path: &str, schema: &Value, inherited: Option<&Value>, found: &mut Ve
         }
         found.push(Key {
             path,
-            description: description(own),
+            description: format!("{}{}", description(own), bounds(own)),
             default: default.filter(|d| !d.is_null()).cloned(),
             secret: schema::is_secret(own),
         });
     }
 }
 
-/// The doc comment, and the choices where there are any.
+/// What the schema allows, where a reader could not guess it.
+fn bounds(schema: &Value) -> String {
+    let schema = schema::strip_null(schema);
+    let items = schema.get("items").unwrap_or(schema);
+    if let Some(choices) = schema::choices(items) {
+        return format!(" One of {}.", choices.join(", "));
+    }
+    match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
+        (Some(min), Some(max)) => format!(" From {min} to {max}."),
+        _ => String::new(),
+    }
+}
+
+/// The doc comment on one line.
 fn description(schema: &Value) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,0 +1,104 @@
+//! What only the settings as a whole show to be wrong: addresses that are none, services
+//! that nobody runs, trust that is missing. Finds all of it; repairs nothing.
+
+use attune_rpc::{PeerToken, Tls};
+use attune_settings::Faults;
+
+use super::Settings;
+use crate::serve::ServiceName;
+
+/// What a fault of the whole is blamed on.
+const MERGED: &str = "all settings together";
+
+pub fn check(settings: &Settings, faults: &mut Faults) {
+    services(settings, faults);
+    listen("listen", &settings.listen, faults);
+    if !settings.peers.listen.is_empty() {
+        listen("peers.listen", &settings.peers.listen, faults);
+    }
+    database(settings, faults);
+    peers(settings, faults);
+    trust(settings, faults);
+    settings.messaging.check("messaging", faults);
+    if let Some(problem) = settings.telemetry.filter_fault() {
+        faults.push("telemetry.log_filter", MERGED, problem);
+    }
+}
+
+fn services(settings: &Settings, faults: &mut Faults) {
+    let names = &settings.services;
+    if names.is_empty() {
+        faults.push("services", MERGED, "must name at least one service");
+    }
+    if names
+        .iter()
+        .enumerate()
+        .any(|(i, n)| names[..i].contains(n))
+    {
+        faults.push("services", MERGED, "must name each service once");
+    }
+}
+
+fn listen(path: &str, address: &str, faults: &mut Faults) {
+    let parts = address.rsplit_once(':');
+    if !parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        faults.push(path, MERGED, "must be host:port");
+    }
+}
+
+fn database(settings: &Settings, faults: &mut Faults) {
+    let url = settings.database.url.expose();
+    let known = ["postgres://", "postgresql://"];
+    if !url.is_empty() && !known.iter().any(|scheme| url.starts_with(scheme)) {
+        faults.push("database.url", MERGED, "must begin with postgres://");
+    }
+}
+
+/// Every service that one of ours calls is here or has an address, and not both.
+fn peers(settings: &Settings, faults: &mut Faults) {
+    for service in ServiceName::CALLED {
+        let path = format!("peers.{}", service.key());
+        let address = settings.remote(service);
+        let callers: Vec<_> = settings.services.iter().collect();
+        let needed = callers
+            .iter()
+            .any(|caller| caller.calls().contains(&service));
+        match (address, settings.has(service)) {
+            (None, false) if needed => {
+                faults.push(path, MERGED, "must be set, or the service run here");
+            }
+            (Some(_), true) => {
+                faults.push(path, MERGED, "must not be set, since the service runs here");
+            }
+            (Some(address), false) if !is_endpoint(address) => {
+                faults.push(path, MERGED, "must be an address such as http://host:7700");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_endpoint(address: &str) -> bool {
+    let rest = address
+        .strip_prefix("http://")
+        .or_else(|| address.strip_prefix("https://"));
+    rest.is_some_and(|rest| rest.parse::<http::uri::Authority>().is_ok())
+}
+
+fn trust(settings: &Settings, faults: &mut Faults) {
+    let token = &settings.peers.token;
+    if token.is_empty() {
+        let alone = ServiceName::ALL
+            .iter()
+            .all(|service| settings.has(*service));
+        if !alone {
+            let problem = "must be set when services run in several processes";
+            faults.push("peers.token", MERGED, problem);
+        }
+    } else if let Err(problem) = PeerToken::new(token.expose()) {
+        faults.push("peers.token", MERGED, problem.to_string());
+    }
+    if let Some(Err(problem)) = settings.peers.tls.as_ref().map(Tls::load) {
+        faults.push("peers.tls", MERGED, problem.to_string());
+    }
+}
