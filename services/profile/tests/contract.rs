@@ -1,5 +1,7 @@
 //! The profile service through its real client, in process, on SQLite and PostgreSQL.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::{collections::BTreeSet, time::Duration};
