@@ -1,0 +1,205 @@
+//! What is right for this person here, and why: the rule base, the models that learn
+//! from behaviour, decisions and their outcomes. Decides from memory alone; asks the
+//! other services only for their logs, and the catalog for its item types when an
+//! expression is saved.
+
+mod config;
+mod convert;
+// Public for the crate's own benchmark and property tests.
+pub mod domain;
+mod error;
+mod rpc;
+mod service;
+mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use attune_api::rules::v1::{
+    decision_service_server::DecisionServiceServer, rule_service_server::RuleServiceServer,
+};
+use attune_events::{Consumer, LogSource};
+use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
+use attune_storage::{Database, Migrations};
+use parking_lot::Mutex;
+use tonic::service::RoutesBuilder;
+
+pub use config::Config;
+pub use error::{Error, SERVICE};
+
+use domain::token::TokenKey;
+use service::{
+    decide::Decider,
+    decision_log::DecisionLog,
+    follow::{self, Learning},
+    metrics::Metrics,
+    outcomes::Outcomes,
+    replicas::Revisions,
+    retention,
+    rules::Rules,
+    snapshots,
+    workspace::Workspaces,
+};
+
+/// The schema of this service's database.
+pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_rule_engine.sql"];
+
+/// The rule-engine. Cheap to clone.
+#[derive(Clone)]
+pub struct RuleEngine(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    database: Database,
+    workspaces: Arc<Workspaces>,
+    learning: Arc<Learning>,
+    /// Position in the catalog's log that was read at the start.
+    projected: i64,
+    revisions: Arc<Revisions>,
+    rules: Arc<Rules>,
+    decider: Arc<Decider>,
+    outcomes: Arc<Outcomes>,
+    decision_log: Arc<DecisionLog>,
+    following: Mutex<Vec<attune_events::Progress>>,
+}
+
+impl RuleEngine {
+    /// Reads what is stored into memory. Nothing is followed before `start`.
+    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
+        let token_key = token_key(&config, &database).await?;
+        let workspaces = Arc::new(Workspaces::new(config.clone()));
+        let learning = Arc::new(Learning::default());
+        // Before the rows: what others store meanwhile is then taken in again.
+        let projected = database.position(SERVICE, store::items::CATALOG).await?;
+        snapshots::load(&database, &workspaces, &learning, &config).await?;
+        let rules = Arc::new(Rules::new(&database, &workspaces));
+        let revisions = Arc::new(Revisions::default());
+        revisions.load(&database, &rules, &workspaces).await?;
+        let metrics = Arc::new(Metrics::new());
+        let decision_log = Arc::new(DecisionLog::new(
+            &database,
+            config.decision_queue_max,
+            Duration::from_millis(config.decision_flush_ms),
+            &metrics,
+        ));
+        let decider = Arc::new(Decider {
+            workspaces: Arc::clone(&workspaces),
+            token_key: token_key.clone(),
+            decision_log: Arc::clone(&decision_log),
+            metrics: Arc::clone(&metrics),
+        });
+        let outcomes = Arc::new(Outcomes {
+            database: database.clone(),
+            token_key,
+            decision_log: Arc::clone(&decision_log),
+            metrics,
+        });
+        Ok(Self(Arc::new(Inner {
+            config,
+            database,
+            workspaces,
+            learning,
+            projected,
+            revisions,
+            rules,
+            decider,
+            outcomes,
+            decision_log,
+            following: Mutex::default(),
+        })))
+    }
+
+    /// Adds this service's gRPC servers.
+    pub fn register(&self, routes: &mut RoutesBuilder) {
+        let rules = rpc::RuleBase {
+            rules: Arc::clone(&self.0.rules),
+        };
+        let decisions = rpc::Decisions {
+            decider: Arc::clone(&self.0.decider),
+            outcomes: Arc::clone(&self.0.outcomes),
+        };
+        routes.add_service(
+            RuleServiceServer::new(rules).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        );
+        routes.add_service(
+            DecisionServiceServer::new(decisions).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        );
+    }
+
+    /// This service publishes nothing.
+    pub fn log(&self) -> Option<LogSource> {
+        None
+    }
+
+    /// Follows the catalog and the profile and stores what has to be stored, until the
+    /// tasks shut down.
+    pub fn start(&self, tasks: &Tasks, peers: &Peers) {
+        let inner = &self.0;
+        inner.rules.connect(peers.catalog.clone());
+        inner.decision_log.start(tasks);
+        self.follow(tasks, peers);
+        let (database, workspaces) = (inner.database.clone(), Arc::clone(&inner.workspaces));
+        tasks.spawn(
+            "model snapshots",
+            snapshots::keep(
+                tasks.clone(),
+                database.clone(),
+                Arc::clone(&workspaces),
+                Arc::clone(&inner.learning),
+                Duration::from_secs(inner.config.model_snapshot_interval_s),
+            ),
+        );
+        if inner.config.decision_retention_days > 0 {
+            let days = inner.config.decision_retention_days;
+            let trimming = retention::keep(tasks.clone(), database.clone(), days);
+            tasks.spawn("decision retention", trimming);
+        }
+        if database.is_shared() {
+            let revisions = Arc::clone(&inner.revisions);
+            let following = revisions.follow(tasks.clone(), database, workspaces);
+            tasks.spawn("rule base revisions", following);
+        }
+    }
+
+    /// Waits until everything is taken in that the logs held when they were last read.
+    pub async fn caught_up(&self) {
+        let following = self.0.following.lock().clone();
+        for mut progress in following {
+            progress.caught_up().await;
+        }
+    }
+
+    fn follow(&self, tasks: &Tasks, peers: &Peers) {
+        let inner = &self.0;
+        let learnt = inner.learning.0.lock().position;
+        let (workspaces, learning) = (Arc::clone(&inner.workspaces), Arc::clone(&inner.learning));
+        let profile = Consumer::new(peers.profile.clone(), SERVICE, store::models::PROFILE);
+        let profile = profile.follow(learnt, tasks, move |batch| {
+            let (workspaces, learning) = (Arc::clone(&workspaces), Arc::clone(&learning));
+            // Off the reactor: a full batch is milliseconds of work.
+            tokio::task::spawn_blocking(move || {
+                follow::profile_batch(&learning, &workspaces, &batch.entries);
+            })
+        });
+        let (workspaces, database) = (Arc::clone(&inner.workspaces), inner.database.clone());
+        let projected = inner.projected;
+        let catalog = Consumer::new(peers.catalog.clone(), SERVICE, store::items::CATALOG);
+        let catalog = catalog.follow(projected, tasks, move |batch| {
+            let (workspaces, database) = (Arc::clone(&workspaces), database.clone());
+            async move { follow::catalog_batch(&database, &workspaces, batch.entries).await }
+        });
+        *inner.following.lock() = vec![profile, catalog];
+    }
+}
+
+async fn token_key(config: &Config, database: &Database) -> Result<TokenKey, Error> {
+    const NAME: &str = "token";
+    let sent = config.token_key.expose();
+    if !sent.is_empty() {
+        let key = blake3::Hash::from_hex(sent.trim()).map_err(|_| Error::TokenKey)?;
+        return Ok(TokenKey::new(*key.as_bytes()));
+    }
+    let fresh: [u8; 32] = rand::random();
+    let key = store::secrets::get_or_put(database, NAME, fresh.to_vec()).await?;
+    let key = key.try_into().map_err(|_| Error::Corrupt { what: "key" })?;
+    Ok(TokenKey::new(key))
+}

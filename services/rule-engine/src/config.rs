@@ -1,0 +1,48 @@
+//! Settings of the rule-engine. Defaults suit a shop of a hundred thousand items on one
+//! machine; nothing here is read while a request is answered.
+
+use attune_settings::Secret;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The `rule_engine` section.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Signs slot tokens: 64 hexadecimal digits. Empty: a key made at the first start
+    /// and kept in this service's database.
+    pub token_key: Secret,
+    /// Decisions that may wait to be stored; more are answered but not stored, and counted.
+    #[schemars(range(min = 1))]
+    pub decision_queue_max: usize,
+    /// Decisions are stored at the latest after so many milliseconds.
+    #[schemars(range(min = 1))]
+    pub decision_flush_ms: u64,
+    /// Decisions and outcomes older than this are dropped. 0 keeps them for ever.
+    pub decision_retention_days: u32,
+    /// What behaviour has taught is stored at most this often, in seconds; what came
+    /// after is read from the log again at the next start.
+    #[schemars(range(min = 1))]
+    pub model_snapshot_interval_s: u64,
+    /// People whose recent purchases are remembered, per workspace, to see what is
+    /// bought together.
+    #[schemars(range(min = 1))]
+    pub purchasers_max: usize,
+    /// Items whose similar items are remembered, per workspace.
+    #[schemars(range(min = 1))]
+    pub similar_items_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            token_key: Secret::default(),
+            decision_queue_max: 20_000,
+            decision_flush_ms: 200,
+            decision_retention_days: 90,
+            model_snapshot_interval_s: 300,
+            purchasers_max: 200_000,
+            similar_items_max: 100_000,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! From a request to slots: candidates, eligibility, score, rules, exploration,
+//! diversity, reasons. Reads memory only and is repeatable: the same state, request
+//! and seed give the same answer.
+
+mod draw;
+mod pool;
+mod reasons;
+mod slots;
+mod sources;
+
+use std::{borrow::Cow, sync::Arc};
+
+use attune_expr::Scope;
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+
+use super::{
+    filter::ItemFilter,
+    inverted::Neighbour,
+    items::{ItemIndex, Items},
+    models::Models,
+    plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan, StrategyFilter},
+    subject::{RecentItem, Subject},
+};
+use pool::Pool;
+
+/// What is known when a decision is made.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub items: &'a Items,
+    pub models: &'a Models,
+    pub base: &'a RuleBase,
+    pub similar: &'a dyn SimilarItems,
+}
+
+/// The items most like one, the most alike first; remembered by whoever implements it.
+pub trait SimilarItems {
+    fn similar(&self, items: &Items, models: &Models, index: ItemIndex) -> Arc<[Neighbour]>;
+}
+
+/// Who asks for what, with ids resolved.
+pub struct Request<'a> {
+    pub channel: &'a str,
+    pub now_ms: i64,
+    pub locale: &'a str,
+    pub subject: Subject<'a>,
+    /// The newest first; empty where the person may not be known.
+    pub recent: &'a [RecentItem],
+    /// The person and the situation, for expressions.
+    pub scope: &'a dyn Scope,
+    pub cart: &'a [ItemIndex],
+    pub page_item: Option<ItemIndex>,
+    pub excluded: &'a [ItemIndex],
+    pub placements: &'a [PlacementAsk],
+}
+
+/// One placement to fill.
+pub struct PlacementAsk {
+    pub plan: Arc<PlacementPlan>,
+    pub count: usize,
+    /// The item the placement is about.
+    pub item: Option<ItemIndex>,
+    pub filter: Option<Arc<ItemFilter>>,
+    /// Of whatever is left to chance.
+    pub seed: u64,
+}
+
+/// A placement, filled.
+#[derive(Debug)]
+pub struct Decided {
+    pub slots: Vec<DecidedSlot>,
+    /// Only the placement's fallback was left.
+    pub is_fallback: bool,
+}
+
+#[derive(Debug)]
+pub struct DecidedSlot {
+    pub index: ItemIndex,
+    pub item_id: Arc<str>,
+    pub score: f64,
+    /// The probability with which this item was put here.
+    pub propensity: f64,
+    /// The strongest first.
+    pub reasons: SmallVec<[Why; 3]>,
+}
+
+/// Why an item is where it is.
+#[derive(Debug, Clone)]
+pub struct Why {
+    pub kind: WhyKind,
+    /// What a customer could be shown.
+    pub text: Cow<'static, str>,
+    /// The source's share of the score, or the rule's factor.
+    pub weight: f64,
+    pub related_id: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub enum WhyKind {
+    Source { name: &'static str, score: f64 },
+    Rule(Arc<RulePlan>),
+    Fallback,
+    Exploration,
+}
+
+/// Memory that decisions reuse.
+#[derive(Default)]
+pub struct Scratch {
+    pool: Pool,
+    /// Shown nowhere (any more) in this answer.
+    blocked: FxHashSet<ItemIndex>,
+    /// Conditions that hold for this request.
+    holding: FxHashSet<ConditionId>,
+    sources: sources::Workspace,
+}
+
+/// Fills every placement of a request, no item twice.
+pub fn decide(scene: &Scene<'_>, request: &Request<'_>, scratch: &mut Scratch) -> Vec<Decided> {
+    scratch.blocked.clear();
+    scratch.blocked.extend(request.excluded);
+    scratch.blocked.extend(request.cart);
+    judge_conditions(scene.base, request, scratch);
+    request
+        .placements
+        .iter()
+        .map(|ask| {
+            let active = active_rules(request, ask, scratch);
+            let mut placement = Placement {
+                scene,
+                request,
+                ask,
+                active: &active,
+                pool: &mut scratch.pool,
+                blocked: &mut scratch.blocked,
+            };
+            placement.pool.clear();
+            sources::collect(&mut placement, &mut scratch.sources);
+            placement.apply_rules();
+            slots::fill(&mut placement)
+        })
+        .collect()
+}
+
+type ActiveRules<'a> = SmallVec<[&'a Arc<RulePlan>; 8]>;
+
+/// Judges the conditions once for all placements, and not at all where no rule that
+/// could apply has one.
+fn judge_conditions(base: &RuleBase, request: &Request<'_>, scratch: &mut Scratch) {
+    scratch.holding.clear();
+    let mut rules = request.placements.iter().flat_map(|ask| &ask.plan.rules);
+    let is_needed = rules
+        .any(|rule| rule.condition.is_some() && rule.is_in_force(request.channel, request.now_ms));
+    if is_needed {
+        let holding = base.conditions.matching(request.scope);
+        scratch.holding.extend(holding);
+    }
+}
+
+fn active_rules<'a>(
+    request: &Request<'_>,
+    ask: &'a PlacementAsk,
+    scratch: &Scratch,
+) -> ActiveRules<'a> {
+    let rules = ask.plan.rules.iter();
+    rules
+        .filter(|rule| {
+            rule.condition
+                .is_none_or(|id| scratch.holding.contains(&id))
+        })
+        .filter(|rule| rule.is_in_force(request.channel, request.now_ms))
+        .collect()
+}
+
+/// One placement while it is being decided.
+struct Placement<'a> {
+    scene: &'a Scene<'a>,
+    request: &'a Request<'a>,
+    ask: &'a PlacementAsk,
+    active: &'a [&'a Arc<RulePlan>],
+    pool: &'a mut Pool,
+    blocked: &'a mut FxHashSet<ItemIndex>,
+}
+
+impl Placement<'_> {
+    /// Whether an item may be shown here at all. Cheap tests first.
+    fn is_eligible(&self, index: ItemIndex) -> bool {
+        let items = self.scene.items;
+        items.is_offerable_at(index, self.request.now_ms)
+            && self.ask.item != Some(index)
+            && !self.blocked.contains(&index)
+            && self
+                .ask
+                .filter
+                .as_ref()
+                .is_none_or(|f| f.holds(items, index))
+            && self.satisfies_strategy(index)
+            && !self.is_kept_out(index)
+    }
+
+    fn satisfies_strategy(&self, index: ItemIndex) -> bool {
+        let items = self.scene.items;
+        match &self.ask.plan.strategy.filter {
+            None => true,
+            Some(StrategyFilter::Items(filter)) => filter.holds(items, index),
+            Some(StrategyFilter::Mixed(expression)) => items.scope(index).is_some_and(|item| {
+                expression.matches(&super::scope::Judged {
+                    subject: self.request.scope,
+                    item: &item,
+                })
+            }),
+        }
+    }
+
+    fn is_kept_out(&self, index: ItemIndex) -> bool {
+        self.active.iter().any(|rule| {
+            rule.action == RuleAction::Exclude && targets(rule, self.scene.items, index)
+        })
+    }
+
+    /// Includes first, so that boosts reach what was included.
+    fn apply_rules(&mut self) {
+        for (number, rule) in self.active.iter().enumerate() {
+            if let RuleAction::Include { items } = &rule.action {
+                let entry_score = self.pool.best_score() / 2.0;
+                for &index in items {
+                    if self.pool.contains(index) || self.is_eligible(index) {
+                        self.pool.include(index, entry_score, number);
+                    }
+                }
+            }
+        }
+        for (number, rule) in self.active.iter().enumerate() {
+            if let RuleAction::Scale(factor) = rule.action {
+                let items = self.scene.items;
+                self.pool
+                    .scale(number, factor, |index| targets(rule, items, index));
+            }
+        }
+    }
+}
+
+fn targets(rule: &RulePlan, items: &Items, index: ItemIndex) -> bool {
+    rule.targets
+        .as_ref()
+        .is_none_or(|filter| filter.holds(items, index))
+}

@@ -1,0 +1,287 @@
+//! The catalog as deciding sees it: dense indexes, the columns rules and rankers read,
+//! and the lists that follow from them. Knows nothing of where items come from, and
+//! gives an index to an id that behaviour mentions before the catalog does.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Weak},
+};
+
+use attune_api::catalog::v1::{Item, ItemState};
+use attune_expr::Expression;
+
+use super::{
+    bits::BitSet,
+    filter::ItemFilter,
+    inverted::Inverted,
+    projected::{Pool, Projected, ProjectedScope},
+};
+
+/// An item's place in every column of its workspace. Never given to another id while
+/// the process lives.
+pub type ItemIndex = u32;
+
+/// No leaf category.
+pub const NO_CATEGORY: u32 = u32::MAX;
+/// As many of the newest as one decision could look at.
+const NEWEST_MAX: usize = 512;
+
+/// What a change of one item means to the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemChange {
+    pub index: ItemIndex,
+    pub is_offerable: bool,
+    /// Its features differ from before.
+    pub is_reshaped: bool,
+}
+
+/// All items of one workspace.
+#[derive(Debug, Default)]
+pub struct Items {
+    ids: Vec<Arc<str>>,
+    items: Vec<Option<Box<Projected>>>,
+    by_id: HashMap<Arc<str>, ItemIndex>,
+    /// Published and in stock.
+    offerable: BitSet,
+    /// Offered within a time window only.
+    windowed: BitSet,
+    leaves: Vec<u32>,
+    leaf_ids: HashMap<Arc<str>, u32>,
+    by_publication: BTreeSet<(Reverse<i64>, ItemIndex)>,
+    newest: Vec<(i64, ItemIndex)>,
+    newest_is_stale: bool,
+    inverted: Inverted,
+    pool: Pool,
+    filters: HashMap<Arc<str>, Weak<ItemFilter>>,
+    live: usize,
+}
+
+impl Items {
+    pub fn index_of(&self, id: &str) -> Option<ItemIndex> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The index of an id, given now if it has none.
+    pub fn intern(&mut self, id: &str) -> ItemIndex {
+        if let Some(index) = self.index_of(id) {
+            return index;
+        }
+        let index = self.ids.len() as ItemIndex;
+        let id: Arc<str> = id.into();
+        self.ids.push(Arc::clone(&id));
+        self.items.push(None);
+        self.leaves.push(NO_CATEGORY);
+        self.by_id.insert(id, index);
+        index
+    }
+
+    pub fn id(&self, index: ItemIndex) -> &Arc<str> {
+        &self.ids[index as usize]
+    }
+
+    pub fn get(&self, index: ItemIndex) -> Option<&Projected> {
+        self.items.get(index as usize)?.as_deref()
+    }
+
+    pub fn scope(&self, index: ItemIndex) -> Option<ProjectedScope<'_>> {
+        self.get(index).map(|item| ProjectedScope {
+            id: self.id(index),
+            item,
+        })
+    }
+
+    /// Items that exist.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Indexes given, to items and to ids that are none (yet).
+    pub fn index_count(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn offerable(&self) -> &BitSet {
+        &self.offerable
+    }
+
+    /// Whether it may be shown at this time.
+    pub fn is_offerable_at(&self, index: ItemIndex, now_ms: i64) -> bool {
+        self.offerable.get(index)
+            && (!self.windowed.get(index)
+                || self.get(index).is_some_and(|i| i.is_available_at(now_ms)))
+    }
+
+    pub fn leaf_of(&self, index: ItemIndex) -> u32 {
+        self.leaves[index as usize]
+    }
+
+    /// Offerable items with the time they were first published, the newest first.
+    pub fn newest(&self) -> &[(i64, ItemIndex)] {
+        &self.newest
+    }
+
+    /// All published items, the newest first.
+    pub fn by_publication(&self) -> impl Iterator<Item = ItemIndex> + '_ {
+        self.by_publication.iter().map(|(_, index)| *index)
+    }
+
+    pub fn inverted(&self) -> &Inverted {
+        &self.inverted
+    }
+
+    /// When an item that now looks like `item` was first published, given what is known.
+    pub fn publication_ms(&self, item: &Item, stored_ms: Option<i64>) -> Option<i64> {
+        publication_ms(
+            self.index_of(&item.item_id)
+                .and_then(|index| self.get(index)),
+            item,
+            stored_ms,
+        )
+    }
+
+    /// Takes in an item as it is now. Call [`Items::refresh`] after a batch.
+    pub fn upsert(&mut self, item: &Item, stored_publication_ms: Option<i64>) -> ItemChange {
+        let index = self.intern(&item.item_id);
+        let publication_ms = publication_ms(self.get(index), item, stored_publication_ms);
+        let projected = Box::new(Projected::new(item, publication_ms, &mut self.pool));
+        let is_reshaped = self.reindex(index, Some(&projected));
+        self.leaves[index as usize] = match projected.leaf_category() {
+            Some(leaf) => self.leaf_id(leaf),
+            None => NO_CATEGORY,
+        };
+        let is_offerable = projected.is_offerable();
+        self.offerable.set(index, is_offerable);
+        self.windowed.set(index, projected.has_window());
+        self.set_publication(index, &projected);
+        if self.items[index as usize].replace(projected).is_none() {
+            self.live += 1;
+        }
+        self.forget_verdicts(index);
+        ItemChange {
+            index,
+            is_offerable,
+            is_reshaped,
+        }
+    }
+
+    /// Removes an item; its index stays, for it may come back.
+    pub fn remove(&mut self, id: &str) -> Option<ItemChange> {
+        let index = self.index_of(id)?;
+        self.get(index)?;
+        self.reindex(index, None);
+        if let Some(item) = self.items[index as usize].take() {
+            self.drop_publication(index, &item);
+            self.live -= 1;
+        }
+        self.offerable.set(index, false);
+        self.windowed.set(index, false);
+        self.leaves[index as usize] = NO_CATEGORY;
+        self.forget_verdicts(index);
+        Some(ItemChange {
+            index,
+            is_offerable: false,
+            is_reshaped: true,
+        })
+    }
+
+    /// Brings what is derived from many items up to date, once for a batch of changes.
+    pub fn refresh(&mut self) {
+        if std::mem::take(&mut self.newest_is_stale) {
+            self.newest.clear();
+            self.newest.extend(
+                self.by_publication
+                    .iter()
+                    .filter(|(_, index)| self.offerable.get(*index))
+                    .take(NEWEST_MAX)
+                    .map(|(time, index)| (time.0, *index)),
+            );
+        }
+        self.pool.sweep();
+    }
+
+    /// The filter for an expression, shared by all who have the same.
+    pub fn filter(&mut self, expression: Expression) -> Arc<ItemFilter> {
+        if let Some(held) = self.filter_of(expression.source()) {
+            return held;
+        }
+        self.filters.retain(|_, held| held.strong_count() > 0);
+        let source = expression.source().into();
+        let filter = Arc::new(ItemFilter::new(expression));
+        self.filters.insert(source, Arc::downgrade(&filter));
+        filter
+    }
+
+    /// The filter for a source text, if someone still holds one.
+    pub fn filter_of(&self, source: &str) -> Option<Arc<ItemFilter>> {
+        self.filters.get(source).and_then(Weak::upgrade)
+    }
+
+    fn forget_verdicts(&self, index: ItemIndex) {
+        for filter in self.filters.values().filter_map(Weak::upgrade) {
+            filter.forget(index);
+        }
+    }
+
+    fn leaf_id(&mut self, leaf: &str) -> u32 {
+        if let Some(id) = self.leaf_ids.get(leaf) {
+            return *id;
+        }
+        let id = self.leaf_ids.len() as u32;
+        self.leaf_ids.insert(leaf.into(), id);
+        id
+    }
+
+    /// True if the features changed.
+    fn reindex(&mut self, index: ItemIndex, now: Option<&Projected>) -> bool {
+        let before = self.items[index as usize].as_deref();
+        let before: &[u64] = before.map_or(&[], |item| &item.features);
+        let now: &[u64] = now.map_or(&[], |item| &item.features);
+        if before == now {
+            return false;
+        }
+        for feature in before {
+            self.inverted.remove(*feature, index);
+        }
+        for feature in now {
+            self.inverted.insert(*feature, index);
+        }
+        true
+    }
+
+    fn set_publication(&mut self, index: ItemIndex, now: &Projected) {
+        if let Some(before) = self.items[index as usize].take() {
+            self.drop_publication(index, &before);
+            self.items[index as usize] = Some(before);
+        }
+        if let (ItemState::Published, Some(time)) = (now.state, now.first_published_ms) {
+            self.by_publication.insert((Reverse(time), index));
+        }
+        self.newest_is_stale = true;
+    }
+
+    fn drop_publication(&mut self, index: ItemIndex, before: &Projected) {
+        if let Some(time) = before.first_published_ms {
+            self.by_publication.remove(&(Reverse(time), index));
+            self.newest_is_stale = true;
+        }
+    }
+}
+
+/// The first time stays; an item first seen published counts from its creation, one
+/// that becomes published from the change that did it.
+fn publication_ms(known: Option<&Projected>, item: &Item, stored_ms: Option<i64>) -> Option<i64> {
+    let held = stored_ms.or_else(|| known.and_then(|k| k.first_published_ms));
+    if held.is_some() || item.state() != ItemState::Published {
+        return held;
+    }
+    let time = match known {
+        None => item.create_time.as_ref(),
+        Some(_) => item.update_time.as_ref(),
+    };
+    Some(time.map_or(0, attune_api::time::to_ms))
+}

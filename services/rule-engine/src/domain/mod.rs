@@ -1,0 +1,17 @@
+//! Deciding, as ideas: items, attention, likeness, rules and how they make an answer.
+//! Pure and synchronous: no transport, no database, no clock.
+
+pub mod bits;
+pub mod co_purchase;
+pub mod decide;
+pub mod filter;
+pub mod inverted;
+pub mod items;
+pub mod models;
+pub mod plan;
+pub mod popularity;
+pub mod projected;
+pub mod ranked;
+pub mod scope;
+pub mod subject;
+pub mod token;

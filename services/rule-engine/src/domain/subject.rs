@@ -1,0 +1,282 @@
+//! Who is asking, read from a serialized snapshot without building what the decision
+//! will not look at: ids are borrowed, events become item indexes, and traits are
+//! decoded only when an expression asks for one. Never holds on to personal data.
+
+use std::cell::OnceCell;
+
+use attune_api::profile::v1::{Basis, Snapshot};
+use attune_expr::{ContextField, Scope, SubjectScope, Value};
+use prost::Message;
+
+use super::{
+    items::{ItemIndex, Items},
+    popularity::Signal,
+};
+
+/// Items of recent events that are looked at.
+const RECENT_ITEMS_MAX: usize = 64;
+
+/// One item that the person did something with, the newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecentItem {
+    pub signal: Signal,
+    pub item: ItemIndex,
+    pub time_ms: i64,
+}
+
+/// The parts of a snapshot that every decision reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Subject<'a> {
+    /// Empty for a stranger.
+    pub profile_id: &'a str,
+    pub basis: Basis,
+}
+
+/// Bytes that are no `Snapshot`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a serialized snapshot")]
+pub struct Unreadable;
+
+/// Reads a snapshot; `recent` is cleared and filled with what the person did with
+/// items that have an index.
+pub fn read<'a>(
+    bytes: &'a [u8],
+    items: &Items,
+    recent: &mut Vec<RecentItem>,
+) -> Result<Subject<'a>, Unreadable> {
+    recent.clear();
+    let mut subject = Subject {
+        profile_id: "",
+        basis: Basis::Full,
+    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match field(&mut rest)? {
+            (1, Field::Bytes(id)) => subject.profile_id = text(id)?,
+            (2, Field::Number(basis)) => {
+                subject.basis = match Basis::try_from(basis as i32) {
+                    Ok(Basis::ContextOnly) => Basis::ContextOnly,
+                    _ => Basis::Full,
+                };
+            }
+            (5, Field::Bytes(event)) if recent.len() < RECENT_ITEMS_MAX => {
+                read_event(event, items, recent)?;
+            }
+            _ => {}
+        }
+    }
+    if subject.basis == Basis::ContextOnly {
+        recent.clear();
+    }
+    Ok(subject)
+}
+
+fn read_event(bytes: &[u8], items: &Items, recent: &mut Vec<RecentItem>) -> Result<(), Unreadable> {
+    let mut signal = None;
+    let mut time_ms = 0;
+    let start = recent.len();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match field(&mut rest)? {
+            (1, Field::Bytes(event_type)) => signal = Signal::of_event(text(event_type)?),
+            (2, Field::Number(time)) => time_ms = time as i64,
+            (3, Field::Bytes(id)) if recent.len() < RECENT_ITEMS_MAX => {
+                if let Some(item) = items.index_of(text(id)?) {
+                    recent.push(RecentItem {
+                        signal: Signal::View,
+                        item,
+                        time_ms,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    match signal {
+        Some(signal) => {
+            for item in &mut recent[start..] {
+                item.signal = signal;
+                item.time_ms = time_ms;
+            }
+        }
+        None => recent.truncate(start),
+    }
+    Ok(())
+}
+
+/// The value of one field on the wire.
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    Fixed,
+}
+
+fn field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Field<'a>), Unreadable> {
+    let key = varint(rest)?;
+    let number = (key >> 3) as u32;
+    let value = match key & 7 {
+        0 => Field::Number(varint(rest)?),
+        1 => take(rest, 8).map(|_| Field::Fixed)?,
+        2 => {
+            let length = varint(rest)?;
+            let length = usize::try_from(length).map_err(|_| Unreadable)?;
+            Field::Bytes(take(rest, length)?)
+        }
+        5 => take(rest, 4).map(|_| Field::Fixed)?,
+        _ => return Err(Unreadable),
+    };
+    Ok((number, value))
+}
+
+fn varint(rest: &mut &[u8]) -> Result<u64, Unreadable> {
+    prost::encoding::decode_varint(rest).map_err(|_| Unreadable)
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Unreadable> {
+    let (taken, left) = rest.split_at_checked(length).ok_or(Unreadable)?;
+    *rest = left;
+    Ok(taken)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(bytes).map_err(|_| Unreadable)
+}
+
+/// The names of a subject in expressions. The snapshot is decoded when the first
+/// trait, segment or consent is asked for.
+pub struct LazySubject<'a> {
+    bytes: &'a [u8],
+    decoded: OnceCell<Snapshot>,
+    situation: SubjectScope<'a>,
+}
+
+impl<'a> LazySubject<'a> {
+    /// `situation` without a snapshot: context, channel and time.
+    pub fn new(bytes: &'a [u8], situation: SubjectScope<'a>) -> Self {
+        Self {
+            bytes,
+            decoded: OnceCell::new(),
+            situation,
+        }
+    }
+
+    fn decoded(&self) -> &Snapshot {
+        // Bytes that `read` accepted but prost does not would be a stranger's.
+        self.decoded
+            .get_or_init(|| Snapshot::decode(self.bytes).unwrap_or_default())
+    }
+}
+
+impl Scope for LazySubject<'_> {
+    fn profile(&self, trait_id: &str) -> Value<'_> {
+        let traits = self.decoded().traits.as_ref();
+        traits
+            .and_then(|traits| traits.fields.get(trait_id))
+            .map_or(Value::Missing, Value::from)
+    }
+
+    fn segments(&self) -> Value<'_> {
+        Value::Texts(&self.decoded().segments)
+    }
+
+    fn in_segment(&self, segment_id: &str) -> bool {
+        self.decoded().segments.iter().any(|s| s == segment_id)
+    }
+
+    fn context(&self, field: ContextField) -> Value<'_> {
+        self.situation.context(field)
+    }
+
+    fn consent(&self, purpose: &str) -> bool {
+        let consents = &self.decoded().consents;
+        consents.get(purpose).copied().unwrap_or(false)
+    }
+
+    fn subject_key(&self) -> &str {
+        self.situation.subject_key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attune_api::{catalog::v1::Item, profile::v1::RecentEvent};
+
+    fn items(ids: &[&str]) -> Items {
+        let mut items = Items::default();
+        for id in ids {
+            let item = Item {
+                item_id: (*id).into(),
+                ..Default::default()
+            };
+            items.upsert(&item, None);
+        }
+        items
+    }
+
+    fn event(kind: &str, time_ms: i64, ids: &[&str]) -> RecentEvent {
+        RecentEvent {
+            r#type: kind.into(),
+            time_ms,
+            item_ids: ids.iter().map(ToString::to_string).collect(),
+            revenue: 9.5,
+        }
+    }
+
+    fn snapshot(basis: Basis) -> Vec<u8> {
+        Snapshot {
+            profile_id: "p".into(),
+            basis: basis.into(),
+            segments: vec!["vip".into()],
+            recent_events: vec![
+                event("purchase", 30, &["b", "gone", "a"]),
+                event("search", 20, &["a"]),
+                event("view", 10, &["a"]),
+            ],
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }
+
+    #[test]
+    fn recent_items_come_newest_first_and_only_those_that_say_something() {
+        let items = items(&["a", "b"]);
+        let mut recent = Vec::new();
+        let bytes = snapshot(Basis::Full);
+        let subject = read(&bytes, &items, &mut recent).unwrap();
+        assert_eq!((subject.profile_id, subject.basis), ("p", Basis::Full));
+        let found: Vec<_> = recent
+            .iter()
+            .map(|r| (r.signal, r.item, r.time_ms))
+            .collect();
+        let expected = [
+            (Signal::Purchase, 1, 30),
+            (Signal::Purchase, 0, 30),
+            (Signal::View, 0, 10),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn without_consent_nothing_personal_is_read() {
+        let mut recent = Vec::new();
+        let bytes = snapshot(Basis::ContextOnly);
+        read(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
+        assert!(recent.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_are_a_stranger_and_garbage_is_refused() {
+        let mut recent = Vec::new();
+        let items = Items::default();
+        assert_eq!(read(b"", &items, &mut recent).unwrap().profile_id, "");
+        for garbage in [
+            &b"\xff\xff\xff"[..],
+            b"\x0a\x09abc",
+            b"\x0b",
+            b"\x0a\x01\xff",
+        ] {
+            assert_eq!(read(garbage, &items, &mut recent), Err(Unreadable));
+        }
+    }
+}

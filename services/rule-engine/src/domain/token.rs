@@ -1,0 +1,216 @@
+//! Slot tokens: everything an outcome needs to know about the slot it is about, signed,
+//! so that no lookup is needed when it is reported. Holds no trait of a person, only
+//! the profile's id.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+const VERSION: u8 = 1;
+const SIGNATURE_LENGTH: usize = 16;
+const HAS_UUID_PROFILE: u8 = 1;
+/// Longer texts are not tokens of ours.
+const TOKEN_LENGTH_MAX: usize = 1024;
+
+/// What a token says. The time of the decision is in its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    pub workspace: String,
+    pub decision_id: Uuid,
+    /// 1 is the first slot.
+    pub position: u16,
+    pub item_id: String,
+    /// Empty for a stranger.
+    pub profile_id: String,
+}
+
+/// Signs and verifies.
+#[derive(Clone)]
+pub struct TokenKey([u8; 32]);
+
+impl TokenKey {
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// A writer for the slots of one decision.
+    pub fn tokens<'a>(
+        &'a self,
+        workspace: &'a str,
+        decision_id: Uuid,
+        profile_id: &'a str,
+    ) -> Tokens<'a> {
+        let mut buffer = Vec::with_capacity(128);
+        let profile = Uuid::try_parse(profile_id).ok();
+        // Only a spelling that comes back the same may be shortened.
+        let profile = profile.filter(|id| {
+            let mut spelling = Uuid::encode_buffer();
+            &*id.hyphenated().encode_lower(&mut spelling) == profile_id
+        });
+        buffer.push(VERSION);
+        buffer.push(profile.map_or(0, |_| HAS_UUID_PROFILE));
+        buffer.extend_from_slice(decision_id.as_bytes());
+        put_text(&mut buffer, workspace);
+        match profile {
+            Some(id) => buffer.extend_from_slice(id.as_bytes()),
+            None => put_text(&mut buffer, profile_id),
+        }
+        Tokens {
+            key: self,
+            common: buffer.len(),
+            buffer,
+        }
+    }
+
+    /// None where this key did not sign it.
+    pub fn verify(&self, token: &str) -> Option<Claims> {
+        if token.len() > TOKEN_LENGTH_MAX {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (payload, signature) =
+            bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE_LENGTH)?)?;
+        if !bool::from(self.sign(payload).ct_eq(signature)) {
+            return None;
+        }
+        read_claims(payload)
+    }
+
+    fn sign(&self, payload: &[u8]) -> [u8; SIGNATURE_LENGTH] {
+        let mut signature = [0; SIGNATURE_LENGTH];
+        let hash = blake3::keyed_hash(&self.0, payload);
+        signature.copy_from_slice(&hash.as_bytes()[..SIGNATURE_LENGTH]);
+        signature
+    }
+}
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenKey(..)")
+    }
+}
+
+/// Writes tokens that share all but the slot.
+pub struct Tokens<'a> {
+    key: &'a TokenKey,
+    buffer: Vec<u8>,
+    common: usize,
+}
+
+impl Tokens<'_> {
+    /// `position` counts from 1.
+    pub fn token(&mut self, position: u16, item_id: &str) -> String {
+        self.buffer.truncate(self.common);
+        self.buffer.extend_from_slice(&position.to_be_bytes());
+        put_text(&mut self.buffer, item_id);
+        let signature = self.key.sign(&self.buffer);
+        self.buffer.extend_from_slice(&signature);
+        URL_SAFE_NO_PAD.encode(&self.buffer)
+    }
+}
+
+/// Lengths fit two bytes: ids are bounded far below that.
+fn put_text(buffer: &mut Vec<u8>, text: &str) {
+    let length = text.len().min(usize::from(u16::MAX));
+    buffer.extend_from_slice(&(length as u16).to_be_bytes());
+    buffer.extend_from_slice(&text.as_bytes()[..length]);
+}
+
+fn read_claims(payload: &[u8]) -> Option<Claims> {
+    let mut rest = payload;
+    let head = take(&mut rest, 2)?;
+    if head[0] != VERSION {
+        return None;
+    }
+    let decision_id = Uuid::from_slice(take(&mut rest, 16)?).ok()?;
+    let workspace = take_text(&mut rest)?;
+    let profile_id = if head[1] == HAS_UUID_PROFILE {
+        Uuid::from_slice(take(&mut rest, 16)?).ok()?.to_string()
+    } else {
+        take_text(&mut rest)?
+    };
+    let position = u16::from_be_bytes(take(&mut rest, 2)?.try_into().ok()?);
+    let item_id = take_text(&mut rest)?;
+    rest.is_empty().then_some(Claims {
+        workspace,
+        decision_id,
+        position,
+        item_id,
+        profile_id,
+    })
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    Some(taken)
+}
+
+fn take_text(rest: &mut &[u8]) -> Option<String> {
+    let length = u16::from_be_bytes(take(rest, 2)?.try_into().ok()?);
+    String::from_utf8(take(rest, length.into())?.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(profile_id: &str) -> Claims {
+        Claims {
+            workspace: "default".into(),
+            decision_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            position: 3,
+            item_id: "tent-2p".into(),
+            profile_id: profile_id.into(),
+        }
+    }
+
+    fn token(key: &TokenKey, c: &Claims) -> String {
+        key.tokens(&c.workspace, c.decision_id, &c.profile_id)
+            .token(c.position, &c.item_id)
+    }
+
+    #[test]
+    fn claims_come_back_whatever_the_profile_is_called() {
+        let key = TokenKey::new([7; 32]);
+        let uuid = "0190c0de-0000-7000-8000-000000000001";
+        for profile_id in ["", "household 1", uuid, &uuid.to_uppercase()] {
+            let claims = claims(profile_id);
+            assert_eq!(key.verify(&token(&key, &claims)), Some(claims));
+        }
+    }
+
+    #[test]
+    fn one_writer_serves_every_slot() {
+        let key = TokenKey::new([7; 32]);
+        let base = claims("p");
+        let mut tokens = key.tokens(&base.workspace, base.decision_id, &base.profile_id);
+        for position in 1..4 {
+            let item = format!("item-{position}");
+            let found = key.verify(&tokens.token(position, &item)).unwrap();
+            assert_eq!((found.position, found.item_id), (position, item));
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_not_signed_here_is_refused() {
+        let key = TokenKey::new([7; 32]);
+        let good = token(&key, &claims("p"));
+        let foreign = token(&TokenKey::new([8; 32]), &claims("p"));
+        let mut altered = good.clone().into_bytes();
+        altered[30] = if altered[30] == b'A' { b'B' } else { b'A' };
+        let altered = String::from_utf8(altered).unwrap();
+        let long = "A".repeat(TOKEN_LENGTH_MAX + 4);
+        for bad in [
+            "",
+            "AAAA",
+            "not base64!",
+            &foreign,
+            &altered,
+            &good[..40],
+            &long,
+        ] {
+            assert_eq!(key.verify(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Deciding for one request: looks up what it names, decides from memory, and hands
+//! what was decided to the log. Waits for nobody.
+
+use std::{cell::RefCell, sync::Arc, time::Instant};
+
+use attune_api::{
+    rules::v1::{DecideRequest, DecideResponse, PlacementRequest},
+    time,
+    r#type::v1::Context,
+};
+use attune_errors::Violations;
+use attune_expr::SubjectScope;
+use attune_rpc::Workspace;
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use super::{
+    decision_log::{DecisionLog, Logged},
+    metrics::Metrics,
+    retention::decision_id,
+    rules::Vocabularies,
+    workspace::{State, Workspaces},
+};
+use crate::{
+    convert::{
+        answer::{self, Detail, Header},
+        asks, check,
+    },
+    domain::{
+        decide::{self, Decided, PlacementAsk, Request, Scene, Scratch},
+        filter::ItemFilter,
+        items::{ItemIndex, Items},
+        plan::{PlacementPlan, RuleBase},
+        subject::{self, LazySubject, RecentItem, Subject},
+        token::TokenKey,
+    },
+    error::Error,
+};
+
+/// Answers requests to decide.
+pub struct Decider {
+    pub workspaces: Arc<Workspaces>,
+    pub token_key: TokenKey,
+    pub decision_log: Arc<DecisionLog>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What a thread keeps from one decision to the next, to spare allocations.
+#[derive(Default)]
+struct Reused {
+    scratch: Scratch,
+    recent: Vec<RecentItem>,
+}
+
+thread_local! {
+    static REUSED: RefCell<Reused> = RefCell::default();
+}
+
+/// A request whose names are known to exist.
+struct Checked<'a> {
+    base: Arc<RuleBase>,
+    asks: SmallVec<[CheckedAsk<'a>; 4]>,
+}
+
+struct CheckedAsk<'a> {
+    plan: Arc<PlacementPlan>,
+    filter: Option<Arc<ItemFilter>>,
+    sent: &'a PlacementRequest,
+}
+
+impl Decider {
+    pub fn decide(
+        &self,
+        workspace: &Workspace,
+        request: &DecideRequest,
+    ) -> Result<DecideResponse, Error> {
+        let started = Instant::now();
+        let state = self.workspaces.get(workspace.as_str());
+        let Some(state) = state else {
+            return Err(unknown_workspace(request).into());
+        };
+        let checked = check(&state, request)?;
+        let now_ms = time::now_ms();
+        let made = REUSED.with_borrow_mut(|reused| make(&state, &checked, request, now_ms, reused));
+        let Made { subject, decided } = made?;
+        let answer = self.answer(&state, &checked, request, now_ms, subject, decided);
+        self.count(&answer, started);
+        Ok(answer)
+    }
+
+    /// Builds the answer and lets the log have what was decided.
+    fn answer(
+        &self,
+        state: &State,
+        checked: &Checked<'_>,
+        request: &DecideRequest,
+        now_ms: i64,
+        subject: Subject<'_>,
+        decided: Vec<(Uuid, Decided)>,
+    ) -> DecideResponse {
+        let detail = Detail::of(request.explain);
+        let mut placements = Vec::with_capacity(decided.len());
+        for (ask, (id, decided)) in checked.asks.iter().zip(decided) {
+            if request.preview {
+                let placement = answer::placement(&ask.plan, &decided, None, None, detail);
+                placements.push(placement);
+                continue;
+            }
+            let tokens = self.token_key.tokens(&state.name, id, subject.profile_id);
+            let placement = answer::placement(&ask.plan, &decided, Some(id), Some(tokens), detail);
+            placements.push(placement);
+            self.decision_log.push(Logged {
+                workspace: Arc::clone(&state.name),
+                header: Header {
+                    decision_id: id,
+                    time_ms: now_ms,
+                    profile_id: subject.profile_id.to_owned(),
+                    channel: request.channel.clone(),
+                    basis: subject.basis,
+                },
+                plan: Arc::clone(&ask.plan),
+                decided,
+            });
+        }
+        DecideResponse { placements }
+    }
+
+    fn count(&self, answer: &DecideResponse, started: Instant) {
+        let placements = &answer.placements;
+        let fallbacks = placements.iter().filter(|p| p.fallback).count();
+        let slots = placements.iter().map(|p| p.slots.len()).sum();
+        let seconds = started.elapsed().as_secs_f64();
+        self.metrics
+            .decided(placements.len(), fallbacks, slots, seconds);
+    }
+}
+
+/// Nothing exists in a workspace that nobody has spoken of.
+fn unknown_workspace(request: &DecideRequest) -> Violations {
+    let mut found = Violations::new();
+    asks::check(&mut found, request);
+    for index in 0..request.placements.len() {
+        let field = format!("placements[{index}].placement");
+        found.push(field, "must be a placement that exists");
+    }
+    found
+}
+
+fn check<'a>(state: &State, request: &'a DecideRequest) -> Result<Checked<'a>, Error> {
+    let mut found = Violations::new();
+    asks::check(&mut found, request);
+    let base = state.base.load_full();
+    let mut checked = SmallVec::new();
+    for (index, sent) in request.placements.iter().enumerate() {
+        let ask = found.within_item("placements", index, |found| {
+            let plan = base.placements.get(sent.placement.as_str());
+            match plan {
+                None => found.push("placement", "must be a placement that exists"),
+                Some(plan) if !plan.is_on(&request.channel) => {
+                    found.push("placement", "must exist on the request's channel");
+                }
+                Some(_) => {}
+            }
+            let filter = request_filter(found, state, &sent.filter);
+            plan.map(|plan| CheckedAsk {
+                plan: Arc::clone(plan),
+                filter,
+                sent,
+            })
+        });
+        checked.extend(ask);
+    }
+    found.into_result()?;
+    Ok(Checked {
+        base,
+        asks: checked,
+    })
+}
+
+/// The filter of a request, compiled once for all requests with the same text.
+fn request_filter(found: &mut Violations, state: &State, source: &str) -> Option<Arc<ItemFilter>> {
+    if source.is_empty() {
+        return None;
+    }
+    if let Some(held) = state.request_filters.get(source) {
+        return Some(held);
+    }
+    let vocabulary = Vocabularies::of(state).item;
+    let expression = check::expression(found, "filter", source, &vocabulary)?;
+    let filter = state.items.write().filter(expression);
+    state
+        .request_filters
+        .insert(source.into(), Arc::clone(&filter));
+    Some(filter)
+}
+
+struct Made<'a> {
+    subject: Subject<'a>,
+    decided: Vec<(Uuid, Decided)>,
+}
+
+fn make<'a>(
+    state: &State,
+    checked: &Checked<'_>,
+    request: &'a DecideRequest,
+    now_ms: i64,
+    reused: &mut Reused,
+) -> Result<Made<'a>, Error> {
+    let context = request.context.as_ref();
+    let items = state.items.read();
+    let models = state.models.read();
+    let subject = subject::read(&request.snapshot, &items, &mut reused.recent)
+        .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
+    let asks = checked.asks.iter().map(|ask| {
+        let id = decision_id(now_ms);
+        let ask = PlacementAsk {
+            plan: Arc::clone(&ask.plan),
+            count: asks::count(ask.sent.count),
+            item: items.index_of(&ask.sent.item_id),
+            filter: ask.filter.clone(),
+            seed: id.as_u64_pair().1,
+        };
+        (id, ask)
+    });
+    let (ids, asks): (SmallVec<[Uuid; 4]>, Vec<PlacementAsk>) = asks.unzip();
+    let scope = LazySubject::new(
+        &request.snapshot,
+        SubjectScope {
+            snapshot: None,
+            context,
+            channel: &request.channel,
+            now_ms,
+            subject_key: subject.profile_id,
+        },
+    );
+    let decided = decide::decide(
+        &Scene {
+            items: &items,
+            models: &models,
+            base: &checked.base,
+            similar: &state.similar,
+        },
+        &Request {
+            channel: &request.channel,
+            now_ms: context
+                .and_then(|context| context.time.as_ref())
+                .map_or(now_ms, time::to_ms),
+            locale: context.map_or("", |context| &context.locale),
+            subject,
+            recent: &reused.recent,
+            scope: &scope,
+            cart: &indexes(&items, context.map_or(&[], |c| &c.cart_item_ids)),
+            page_item: page_item(&items, context),
+            excluded: &indexes(&items, &request.exclude_item_ids),
+            placements: &asks,
+        },
+        &mut reused.scratch,
+    );
+    Ok(Made {
+        subject,
+        decided: ids.into_iter().zip(decided).collect(),
+    })
+}
+
+/// Ids that have no index can neither lead anywhere nor be shown.
+fn indexes(items: &Items, ids: &[String]) -> SmallVec<[ItemIndex; 16]> {
+    ids.iter().filter_map(|id| items.index_of(id)).collect()
+}
+
+fn page_item(items: &Items, context: Option<&Context>) -> Option<ItemIndex> {
+    items.index_of(&context?.page.as_ref()?.item_id)
+}

@@ -1,0 +1,14 @@
+//! Use cases of the rule-engine. Between the contract and the domain: takes checked
+//! requests, holds what is in memory, and keeps the database in step.
+
+pub mod decide;
+pub mod decision_log;
+pub mod follow;
+pub mod metrics;
+pub mod outcomes;
+pub mod parts;
+pub mod replicas;
+pub mod retention;
+pub mod rules;
+pub mod snapshots;
+pub mod workspace;

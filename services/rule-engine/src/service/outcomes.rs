@@ -1,0 +1,89 @@
+//! What people did with what they were shown, and the decisions it is about.
+
+use std::{collections::HashSet, sync::Arc};
+
+use attune_api::{
+    rules::v1::{Decision, Outcome, RecordOutcomesResponse, RecordedOutcome},
+    time,
+};
+use attune_errors::Violations;
+use attune_rpc::Workspace;
+use attune_storage::{Database, Tx};
+use uuid::Uuid;
+
+use super::{
+    decision_log::{self, DecisionLog},
+    metrics::Metrics,
+};
+use crate::{convert, domain::token::TokenKey, error::Error, store};
+
+/// Records outcomes and reads decisions with theirs.
+pub struct Outcomes {
+    pub database: Database,
+    pub token_key: TokenKey,
+    pub decision_log: Arc<DecisionLog>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Outcomes {
+    pub async fn record(
+        &self,
+        workspace: &Workspace,
+        outcomes: &[Outcome],
+    ) -> Result<RecordOutcomesResponse, Error> {
+        let now_ms = time::now_ms();
+        let checked =
+            convert::outcomes::check(outcomes, &self.token_key, workspace.as_str(), now_ms)?;
+        let checked = Arc::new(checked);
+        let name: Arc<str> = workspace.as_str().into();
+        let inserting = Arc::clone(&checked);
+        let accepted = self
+            .database
+            .write(move |tx: &mut Tx| {
+                let (name, outcomes) = (Arc::clone(&name), Arc::clone(&inserting));
+                Box::pin(async move { store::outcomes::insert(tx, &name, &outcomes, now_ms).await })
+            })
+            .await?;
+        // A key that came twice in this report was new once.
+        let new: HashSet<&str> = accepted.iter().map(String::as_str).collect();
+        let mut counted = HashSet::new();
+        for outcome in checked.iter().filter(|o| new.contains(o.key.as_str())) {
+            if counted.insert(&outcome.key) {
+                self.metrics.recorded(outcome.outcome_type, outcome.value);
+            }
+        }
+        Ok(RecordOutcomesResponse {
+            accepted_count: accepted.len() as i32,
+            duplicate_count: (checked.len() - accepted.len()) as i32,
+        })
+    }
+
+    /// A decision with what came of it, also if it is still on its way to the database.
+    pub async fn decision(&self, workspace: &Workspace, id: &str) -> Result<Decision, Error> {
+        let Ok(decision_id) = Uuid::try_parse(id) else {
+            let rule = "must be the id of a decision";
+            return Err(Violations::of("decision_id", rule).into());
+        };
+        let id = decision_id.to_string();
+        self.decision_log.flush().await;
+        let workspace = workspace.as_str();
+        let chunks = store::decisions::around(&self.database, workspace, &id).await?;
+        let mut found = chunks
+            .into_iter()
+            .find_map(|chunk| decision_log::find(chunk, &id))
+            .ok_or_else(|| Error::NotFound {
+                kind: "decision",
+                id: id.clone(),
+            })?;
+        let outcomes = store::outcomes::of_decision(&self.database, workspace, &id).await?;
+        let outcomes = outcomes.into_iter();
+        let outcomes = outcomes.map(|(position, outcome_type, value, time_ms)| RecordedOutcome {
+            position: position as i32,
+            r#type: outcome_type,
+            value,
+            time: Some(time::from_ms(time_ms)),
+        });
+        found.outcomes = outcomes.collect();
+        Ok(found)
+    }
+}

@@ -1,0 +1,191 @@
+//! One workspace in memory: items, models and rule base, and who may touch them when.
+//! Locks are taken in the order items, models, and held for microseconds: writers go
+//! in small steps so that decisions never wait long.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use attune_api::catalog::v1::{Item, ItemType};
+use moka::sync::Cache;
+use parking_lot::{Mutex, RwLock};
+
+use super::parts::Parts;
+use crate::{
+    config::Config,
+    domain::{
+        decide::SimilarItems,
+        filter::ItemFilter,
+        inverted::Neighbour,
+        items::{ItemChange, ItemIndex, Items},
+        models::Models,
+        plan::RuleBase,
+    },
+};
+
+/// Filters sent with requests that are remembered, per workspace.
+const REQUEST_FILTERS_MAX: u64 = 256;
+
+/// Everything that deciding for one workspace reads.
+pub struct State {
+    pub name: Arc<str>,
+    pub items: RwLock<Items>,
+    pub models: RwLock<Models>,
+    pub base: ArcSwap<RuleBase>,
+    pub parts: Mutex<Parts>,
+    pub item_types: RwLock<BTreeMap<String, ItemType>>,
+    pub similar: Similar,
+    /// By source text.
+    pub request_filters: Cache<Arc<str>, Arc<ItemFilter>>,
+    /// The models have learnt since they were last stored.
+    pub has_learnt: AtomicBool,
+}
+
+impl State {
+    pub fn new(name: Arc<str>, config: &Config) -> Self {
+        Self {
+            name,
+            items: RwLock::default(),
+            models: RwLock::new(Models::new(config.purchasers_max)),
+            base: ArcSwap::default(),
+            parts: Mutex::default(),
+            item_types: RwLock::default(),
+            similar: Similar::new(config.similar_items_max),
+            request_filters: Cache::new(REQUEST_FILTERS_MAX),
+            has_learnt: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes in an item and says when it was first published.
+    pub fn upsert_item(&self, item: &Item, stored_ms: Option<i64>) -> Option<i64> {
+        let mut items = self.items.write();
+        let change = items.upsert(item, stored_ms);
+        let published = items.get(change.index).and_then(|i| i.first_published_ms);
+        self.item_changed(&items, change);
+        published
+    }
+
+    pub fn remove_item(&self, item_id: &str) {
+        let mut items = self.items.write();
+        if let Some(change) = items.remove(item_id) {
+            self.item_changed(&items, change);
+        }
+    }
+
+    /// Puts the rule base together from its parts and into force.
+    pub fn assemble(&self) {
+        let mut parts = self.parts.lock();
+        let base = parts.assemble(&mut self.items.write());
+        self.base.store(Arc::new(base));
+    }
+
+    /// After a batch of item changes.
+    pub fn refresh_items(&self) {
+        self.items.write().refresh();
+    }
+
+    fn item_changed(&self, items: &Items, change: ItemChange) {
+        let mut models = self.models.write();
+        models.item_changed(change, items.offerable());
+        if change.is_reshaped {
+            self.similar.forget(items, &models, change.index);
+        }
+    }
+}
+
+/// Remembers which items are most like which.
+pub struct Similar {
+    lists: Cache<ItemIndex, Arc<[Neighbour]>>,
+    /// Nothing was remembered yet, so there is nothing to forget: spares a first
+    /// import the search for what each item would change.
+    is_used: AtomicBool,
+}
+
+impl Similar {
+    fn new(items_max: u64) -> Self {
+        Self {
+            lists: Cache::new(items_max),
+            is_used: AtomicBool::new(false),
+        }
+    }
+
+    pub fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Likeness goes both ways: those near the changed item have it near them.
+    fn forget(&self, items: &Items, models: &Models, index: ItemIndex) {
+        if !self.is_used() {
+            return;
+        }
+        self.lists.invalidate(&index);
+        for (other, _) in neighbours(items, models, index) {
+            self.lists.invalidate(&other);
+        }
+    }
+}
+
+impl SimilarItems for Similar {
+    fn similar(&self, items: &Items, models: &Models, index: ItemIndex) -> Arc<[Neighbour]> {
+        if let Some(list) = self.lists.get(&index) {
+            return list;
+        }
+        self.is_used.store(true, Ordering::Relaxed);
+        let list: Arc<[Neighbour]> = neighbours(items, models, index).into();
+        self.lists.insert(index, Arc::clone(&list));
+        list
+    }
+}
+
+fn neighbours(items: &Items, models: &Models, index: ItemIndex) -> Vec<Neighbour> {
+    items
+        .inverted()
+        .neighbours(items, index, |other| models.popularity.standing(other))
+}
+
+/// All workspaces of this process.
+pub struct Workspaces {
+    config: Config,
+    states: ArcSwap<HashMap<Arc<str>, Arc<State>>>,
+    adding: Mutex<()>,
+}
+
+impl Workspaces {
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            states: ArcSwap::default(),
+            adding: Mutex::default(),
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<Arc<State>> {
+        self.states.load().get(name).cloned()
+    }
+
+    /// The workspace, new and empty if nobody has spoken of it before.
+    pub fn get_or_add(&self, name: &str) -> Arc<State> {
+        if let Some(state) = self.get(name) {
+            return state;
+        }
+        let _adding = self.adding.lock();
+        if let Some(state) = self.get(name) {
+            return state;
+        }
+        let name: Arc<str> = name.into();
+        let state = Arc::new(State::new(Arc::clone(&name), &self.config));
+        let mut states = HashMap::clone(&self.states.load());
+        states.insert(name, Arc::clone(&state));
+        self.states.store(Arc::new(states));
+        state
+    }
+
+    pub fn all(&self) -> Vec<Arc<State>> {
+        self.states.load().values().cloned().collect()
+    }
+}

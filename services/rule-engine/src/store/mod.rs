@@ -1,0 +1,9 @@
+//! SQL of the rule-engine, one file per aggregate, the same text on both databases.
+//! Knows tables; decides nothing.
+
+pub mod decisions;
+pub mod items;
+pub mod models;
+pub mod outcomes;
+pub mod revisions;
+pub mod secrets;
