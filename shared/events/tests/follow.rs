@@ -1,5 +1,8 @@
 //! Following a log through a real client, on both databases.
 
+// Helpers of tests fail the test.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::{
     future::Future,
     sync::Arc,
@@ -12,11 +15,16 @@ use attune_api::events::v1::{
 };
 use attune_errors::{Reason, metadata_of, reason_of, violations_of};
 use attune_events::{Batch, Consumer, LogServer, LogSource, Progress};
-use attune_rpc::{Channel, Internal, PeerToken, Tasks, system_request};
+use attune_rpc::{
+    Channel, Health, Internal, PeerToken, ServeOptions, Tasks, internal_router, serve,
+    system_request,
+};
 use attune_storage::{Database, Error, LogRecord, Migrations, Tx};
 use attune_testkit::{TestDatabase, test_database_urls, wait_until};
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 static MIGRATIONS: Migrations = Migrations::new(&[]);
@@ -24,22 +32,29 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 struct Opened {
     database: Database,
-    place: TestDatabase,
+    _place: TestDatabase,
 }
 
 async fn on_both<F: Future<Output = ()>>(name: &str, test: impl Fn(Opened) -> F) {
     for place in test_database_urls(name).await {
         eprintln!("on {}", place.system);
         let database = Database::open(place.url(), &MIGRATIONS).await.unwrap();
-        test(Opened { database, place }).await;
+        let _place = place;
+        test(Opened { database, _place }).await;
     }
 }
 
-fn channel(database: &Database) -> Channel {
+fn internal() -> Internal {
+    Internal::new(PeerToken::new("a-token-of-at-least-32-characters!").unwrap())
+}
+
+fn routes(database: &Database) -> Routes {
     let server = LogServer::new(vec![LogSource::new("profile", database.clone())]);
-    let routes = Routes::new(EventLogServiceServer::new(server));
-    let token = PeerToken::new("a-token-of-at-least-32-characters!").unwrap();
-    Channel::in_process("profile", routes, &Internal::new(token))
+    Routes::new(EventLogServiceServer::new(server))
+}
+
+fn channel(database: &Database) -> Channel {
+    Channel::in_process("profile", routes(database), &internal())
 }
 
 async fn publish(database: &Database, profile_id: &str) {
@@ -171,23 +186,60 @@ async fn a_batch_that_was_not_handled_comes_again() {
     .await;
 }
 
+/// A process with the log, until it is stopped.
+async fn process(place: &TestDatabase, listener: TcpListener) -> (Database, impl AsyncFn()) {
+    let database = Database::open(place.url(), &MIGRATIONS).await.unwrap();
+    let health = Health::new();
+    let internal = Internal {
+        draining: health.draining(),
+        ..internal()
+    };
+    let router = internal_router(routes(&database), &internal, &health);
+    let options = ServeOptions {
+        health,
+        ..ServeOptions::default()
+    };
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(serve(
+        listener,
+        router,
+        options,
+        stop.clone().cancelled_owned(),
+    ));
+    let serving = Mutex::new(Some(serving));
+    let (of_process, stop) = (database.clone(), stop);
+    let end = async move || {
+        stop.cancel();
+        let serving = serving.lock().take();
+        serving.unwrap().await.unwrap().unwrap();
+        of_process.close().await;
+    };
+    (database, end)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follower_survives_its_source() {
-    on_both("follow_restart", async |opened: Opened| {
+async fn a_follower_goes_on_when_its_source_comes_back() {
+    for place in test_database_urls("follow_restart").await {
+        eprintln!("on {}", place.system);
         let tasks = Tasks::new();
-        publish(&opened.database, "a").await;
-        opened.database.close().await;
-        let (seen, _) = follow(channel(&opened.database), 0, &tasks);
-        // Closed for good; a new process opens it under the same name.
-        let reopened = Database::open(opened.place.url(), &MIGRATIONS)
-            .await
-            .unwrap();
-        let (again, mut progress) = follow(channel(&reopened), 0, &tasks);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let endpoint = format!("http://{address}");
+        let channel = Channel::tcp("profile", &endpoint, &internal()).unwrap();
+        let (seen, mut progress) = follow(channel, 0, &tasks);
+
+        let (database, end) = process(&place, listener).await;
+        publish(&database, "a").await;
         progress.reached(1).await;
-        assert_eq!((ids(&again), ids(&seen)), (vec!["a".into()], vec![]));
+        end().await;
+
+        let (database, end) = process(&place, TcpListener::bind(address).await.unwrap()).await;
+        publish(&database, "b").await;
+        progress.reached(2).await;
+        assert_eq!(ids(&seen), ["a", "b"]);
         tasks.shutdown(DEADLINE).await.unwrap();
-    })
-    .await;
+        end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -106,11 +106,11 @@ async fn run<I, O, H, F>(
     loop {
         let count = tokio::select! {
             biased;
-            count = items.recv_many(&mut received, batch_max) => count,
             () = closing.cancelled(), if !items.is_closed() => {
                 items.close();
                 continue;
             }
+            count = items.recv_many(&mut received, batch_max) => count,
         };
         if count == 0 {
             return;

@@ -101,17 +101,15 @@ impl Database {
         Ok(database)
     }
 
-    /// Whether other processes may write to it too.
-    pub fn is_shared(&self) -> bool {
-        matches!(self.0.readers, Readers::Postgres(_))
-    }
-
     pub async fn fetch_all(
         &self,
         sql: impl Into<Sql>,
         args: Vec<Value>,
     ) -> Result<Vec<Row>, Error> {
         let sql = sql.into();
+        if self.is_embedded() {
+            return self.fetch(&sql, args).await;
+        }
         match self.fetch(&sql, args.clone()).await {
             // A pooled connection may have broken while it was idle.
             Err(error) if error.is_connection_lost() && !self.is_closed() => {
@@ -183,6 +181,11 @@ impl Database {
 
     pub(crate) fn head_receiver(&self) -> watch::Receiver<i64> {
         self.0.head.subscribe()
+    }
+
+    /// Whether other processes may write to it too.
+    pub fn is_shared(&self) -> bool {
+        !self.is_embedded()
     }
 
     /// True where this process alone writes to it, so that what it remembers stays true.

@@ -117,7 +117,7 @@ pub(crate) struct Lane {
 
 /// Failing writes that a batch is repeated without, before the rest run one by one.
 const CULPRITS_MAX: usize = 3;
-/// Times that a write is tried alone while the database says "busy".
+/// Times that something is tried while the database is busy or away.
 const ATTEMPTS_MAX: u32 = 5;
 
 impl Lane {
@@ -127,11 +127,11 @@ impl Lane {
         loop {
             let received = tokio::select! {
                 biased;
-                received = self.queue.recv_many(&mut batch, self.batch_max) => received,
                 () = self.closing.cancelled(), if !self.queue.is_closed() => {
                     self.queue.close();
                     continue;
                 }
+                received = self.queue.recv_many(&mut batch, self.batch_max) => received,
             };
             if received == 0 {
                 break;
@@ -146,17 +146,22 @@ impl Lane {
 
     async fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         let mut culprits = Vec::new();
+        let mut attempt = 1;
         while jobs.len() > 1 && culprits.len() < CULPRITS_MAX {
             match self.attempt(&mut jobs).await {
-                Ok(()) => {
-                    jobs.drain(..).for_each(|job| job.committed());
-                }
+                Ok(()) => jobs.drain(..).for_each(|job| job.committed()),
                 Err(Failed::Write(index, _)) => culprits.push(jobs.remove(index)),
-                Err(Failed::Transaction(_)) => break,
-                Err(Failed::Unknown(error)) => {
-                    jobs.drain(..)
-                        .for_each(|job| job.failed(Some(error.clone())));
+                Err(Failed::Transaction(error)) if error.is_retryable() => {
+                    if attempt == ATTEMPTS_MAX {
+                        // Not one by one: each would wait as long in vain.
+                        culprits.append(&mut jobs);
+                        return fail(culprits, &error);
+                    }
+                    pause(attempt).await;
+                    attempt += 1;
                 }
+                Err(Failed::Transaction(_)) => break,
+                Err(Failed::Unknown(error)) => fail(std::mem::take(&mut jobs), &error),
             }
         }
         for job in jobs.into_iter().chain(culprits) {
@@ -171,7 +176,7 @@ impl Lane {
             let (retryable, failed) = match self.attempt(&mut only).await {
                 Ok(()) => break None,
                 Err(Failed::Write(_, statement)) => {
-                    (statement.is_some_and(|e| e.is_retryable()), (None))
+                    (statement.is_some_and(|e| e.is_retryable()), None)
                 }
                 Err(Failed::Transaction(error)) => (error.is_retryable(), Some(error)),
                 Err(Failed::Unknown(error)) => (false, Some(error)),
@@ -179,7 +184,7 @@ impl Lane {
             if !retryable || attempt == ATTEMPTS_MAX {
                 break Some(failed);
             }
-            tokio::time::sleep(Duration::from_millis(10 << attempt)).await;
+            pause(attempt).await;
             attempt += 1;
         };
         let [job] = only;
@@ -236,6 +241,16 @@ impl Lane {
         tx.begin().await?;
         Ok(tx)
     }
+}
+
+fn fail(jobs: Vec<Box<dyn Job>>, cause: &Error) {
+    for job in jobs {
+        job.failed(Some(cause.clone()));
+    }
+}
+
+async fn pause(attempt: u32) {
+    tokio::time::sleep(Duration::from_millis(10 << attempt)).await;
 }
 
 async fn transact(tx: &mut Tx, jobs: &mut [Box<dyn Job>]) -> Result<Option<i64>, Failed> {

@@ -208,9 +208,7 @@ impl<R: Resource> Table<R> {
     ) -> Result<HashMap<String, String>, Error> {
         const ETAGS: &str = "select id, etag from resources \
              where workspace = $1 and kind = $2 and id in list($3)";
-        let rows = tx
-            .fetch_all(ETAGS, args![workspace, R::KIND, ids])
-            .await?;
+        let rows = tx.fetch_all(ETAGS, args![workspace, R::KIND, ids]).await?;
         let read = |row: &Row| Ok((row.get(0)?, row.get(1)?));
         rows.iter().map(read).collect()
     }

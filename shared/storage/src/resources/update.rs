@@ -28,11 +28,7 @@ pub(super) fn merged<R: Resource>(
 /// What an update makes of a resource, its stamp left off: the fields that `wanted`
 /// names; without it, those that are set in `sent`; with `*`, all. For resources that
 /// are not in a [`super::Table`] too.
-pub fn merge<R: Resource>(
-    before: &R,
-    sent: &R,
-    wanted: Option<&FieldMask>,
-) -> Result<R, Error> {
+pub fn merge<R: Resource>(before: &R, sent: &R, wanted: Option<&FieldMask>) -> Result<R, Error> {
     // What the store fills in is never an edit.
     let mut sent = sent.clone();
     sent.stamp(None);

@@ -1,6 +1,10 @@
 //! What services rely on, checked on both databases with the same code.
 
+// Helpers of tests fail the test.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod batcher;
+mod faults;
 mod log;
 mod resources;
 mod values;
@@ -8,7 +12,7 @@ mod writes;
 
 use std::future::Future;
 
-use attune_storage::{Database, Migrations, migrations};
+use attune_storage::{Database, Migrations};
 use attune_testkit::{TestDatabase, test_database_urls};
 
 /// A table to write to, made by the migration path that services use.
@@ -19,8 +23,6 @@ static MIGRATIONS: Migrations = Migrations::new(&[(
      create table everything (id bigint primary key, whole bigint, real double precision, \
      truth boolean, words text, raw bytea, document jsonb);",
 )]);
-
-const _: Migrations = migrations![];
 
 /// Runs one test on both systems.
 async fn on_both<F>(name: &str, test: impl Fn(Opened) -> F)
