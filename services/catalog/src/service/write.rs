@@ -1,77 +1,31 @@
 //! Writing items: checked against their types, compared with what is stored, stored
 //! together with what the log tells of it. All of a batch, or none of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use attune_api::{
-    catalog::v1::{
-        BatchUpsertItemsRequest, BatchUpsertItemsResponse, CreateItemRequest, DeleteItemRequest,
-        Item, ItemType, UpdateItemRequest,
-    },
-    time,
+use attune_api::catalog::v1::{
+    BatchUpsertItemsRequest, BatchUpsertItemsResponse, CreateItemRequest, DeleteItemRequest, Item,
+    UpdateItemRequest,
 };
 use attune_errors::Violations;
 use attune_rpc::Workspace;
-use attune_storage::{
-    Tx,
-    resources::{Table, etag_of, merge},
-};
-use bytes::Bytes;
+use attune_storage::{Tx, resources::merge};
 use prost::Message;
 
 use crate::{
     Catalog, Error, Memory, convert,
-    domain::{
-        item::{Change, Stored, revise},
-        item_type::KnownTypes,
-        usage::Usage,
+    domain::{item::Change, item_type::KnownTypes, usage::Usage},
+    service::{
+        batch::{Batch, Expect, Refused, Written, put},
+        publish::Teller,
     },
-    service::publish::Teller,
-    store::{self, ItemRow},
+    store,
 };
 
 /// Times that a write is prepared anew because others changed what it depends on.
 const ATTEMPTS_MAX: usize = 5;
 /// From here on a batch is checked off the reactor.
 const CHECK_INLINE_ITEMS_MAX: usize = 50;
-
-/// Items to be stored, checked against types as they were.
-struct Batch {
-    teller: Teller,
-    items: Vec<(Item, Expect)>,
-    types: Arc<KnownTypes>,
-}
-
-/// What must be stored for a write to go ahead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Expect {
-    Anything,
-    Nothing,
-    Etag(String),
-}
-
-/// Why a batch was not stored.
-enum Refused {
-    /// Item types are no longer those it was checked against.
-    TypesChanged,
-    /// Something else is stored than the write expects.
-    Outdated(String),
-    Exists(String),
-    Failed(Error),
-}
-
-impl From<attune_storage::Error> for Refused {
-    fn from(error: attune_storage::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// What became of one item.
-struct Written {
-    item_id: String,
-    change: Change,
-    data: Bytes,
-}
 
 impl Catalog {
     pub(crate) async fn create_item(
@@ -83,7 +37,7 @@ impl Catalog {
         convert::identify("item_id", request.item_id, &mut item.item_id)?;
         self.put_one(workspace, item, Expect::Nothing)
             .await?
-            .map_err(|refused| refused.into_error())
+            .map_err(Refused::into_error)
     }
 
     pub(crate) async fn update_item(
@@ -124,7 +78,7 @@ impl Catalog {
         workspace: &Workspace,
         request: DeleteItemRequest,
     ) -> Result<(), Error> {
-        let item_id = request.item_id.clone();
+        let (id, item_id) = (request.item_id.clone(), request.item_id.clone());
         let teller = Arc::new(Teller::current(workspace.as_str().into()));
         let (told, request) = (Arc::clone(&teller), Arc::new(request));
         let memory = Arc::clone(&self.0.memory);
@@ -139,7 +93,13 @@ impl Catalog {
                 memory.metrics.deleted();
             },
         );
-        deleted.await
+        let deleted = deleted.await;
+        if deleted.is_err() {
+            // Where a connection breaks during a commit, it may have happened.
+            let items = &self.0.memory.items;
+            items.drop_item(workspace.as_str(), &id);
+        }
+        deleted
     }
 
     pub(crate) async fn batch_upsert(
@@ -198,7 +158,7 @@ impl Catalog {
         check: impl Fn(&[Item], &KnownTypes) -> Result<(), Violations> + Copy + Send + 'static,
     ) -> Result<Result<Vec<Written>, Refused>, Error> {
         let teller = Teller::current(workspace.as_str().into());
-        let mut items: Arc<[Item]> = items.into();
+        let items: Arc<[Item]> = items.into();
         let mut reloaded = false;
         for _ in 0..ATTEMPTS_MAX {
             let types = self.0.memory.types.of(workspace.as_str());
@@ -221,7 +181,6 @@ impl Catalog {
                 Err(Refused::TypesChanged) => self.reload_types().await?,
                 stored => return Ok(stored),
             }
-            items = Arc::clone(&items);
         }
         Err(Error::Contended)
     }
@@ -234,7 +193,8 @@ impl Catalog {
 
     async fn store(&self, batch: Batch) -> Result<Vec<Written>, Refused> {
         let batch = Arc::new(batch);
-        let (then, memory) = (Arc::clone(&batch), Arc::clone(&self.0.memory));
+        let (then, told) = (Arc::clone(&batch), Arc::clone(&batch));
+        let memory = Arc::clone(&self.0.memory);
         let written = self.0.database.write_then(
             move |tx: &mut Tx| {
                 let batch = Arc::clone(&batch);
@@ -242,18 +202,15 @@ impl Catalog {
             },
             move |written: &Vec<Written>| committed(&memory, &then.teller.workspace, written),
         );
-        written.await
-    }
-}
-
-impl Refused {
-    fn into_error(self) -> Error {
-        match self {
-            Self::TypesChanged => Error::Contended,
-            Self::Outdated(item_id) => Error::item_outdated(&item_id),
-            Self::Exists(item_id) => Error::item_exists(&item_id),
-            Self::Failed(error) => error,
+        let written = written.await;
+        if let Err(Refused::Failed(_)) = &written {
+            // Where a connection breaks during a commit, it may have happened.
+            for (item, _) in &told.items {
+                let workspace = &told.teller.workspace;
+                self.0.memory.items.drop_item(workspace, &item.item_id);
+            }
         }
+        written
     }
 }
 
@@ -300,89 +257,4 @@ async fn delete(tx: &mut Tx, teller: &Teller, request: &DeleteItemRequest) -> Re
     store::add_usage(tx, workspace, usage.into_differences()).await?;
     teller.deleted(tx, item_id).await?;
     Ok(())
-}
-
-async fn put(tx: &mut Tx, batch: &Batch) -> Result<Vec<Written>, Refused> {
-    let workspace = &*batch.teller.workspace;
-    store::take_turn(tx).await?;
-    expect_types(tx, batch).await?;
-    let ids = batch.items.iter().map(|(item, _)| item.item_id.clone());
-    let mut stored = store::stored(tx, workspace, ids.collect()).await?;
-    let now_ms = time::now_ms();
-    let mut usage = Usage::default();
-    let mut rows = Vec::new();
-    let mut written = Vec::with_capacity(batch.items.len());
-    for (draft, expect) in &batch.items {
-        let before = stored.remove(&draft.item_id);
-        expect.check(&draft.item_id, before.as_ref().map(|(stored, _)| stored))?;
-        let stored = before.as_ref().map(|(stored, _)| stored);
-        let (item, change) = revise(draft, stored, now_ms, etag_of);
-        let data = Bytes::from(item.encode_to_vec());
-        written.push(Written {
-            item_id: item.item_id.clone(),
-            change,
-            data: data.clone(),
-        });
-        if change == Change::Unchanged {
-            continue;
-        }
-        let previous = before.map(|(_, data)| Item::decode(data)).transpose();
-        let previous = previous.map_err(|error| Refused::Failed(error.into()))?;
-        usage.gained(&item);
-        previous.iter().for_each(|previous| usage.lost(previous));
-        rows.push(row(&item, data));
-        batch.teller.upserted(tx, item, previous).await?;
-    }
-    if !rows.is_empty() {
-        store::put(tx, workspace, rows).await?;
-        store::add_usage(tx, workspace, usage.into_differences()).await?;
-    }
-    Ok(written)
-}
-
-/// The types of the batch's items must still be those that they were checked against.
-async fn expect_types(tx: &mut Tx, batch: &Batch) -> Result<(), Refused> {
-    let etags: HashMap<&str, &str> = batch
-        .items
-        .iter()
-        .filter_map(|(item, _)| batch.types.get(&item.item_type))
-        .map(|known| {
-            let item_type = &known.item_type;
-            (item_type.item_type_id.as_str(), item_type.etag.as_str())
-        })
-        .collect();
-    let ids = etags.keys().map(ToString::to_string).collect();
-    let workspace = &batch.teller.workspace;
-    let now = Table::<ItemType>::etags_within(tx, workspace, ids).await;
-    let now = now.map_err(|error| Refused::Failed(error.into()))?;
-    let same = |(id, etag): (&&str, &&str)| now.get(*id).is_some_and(|now| now == etag);
-    if etags.iter().all(same) {
-        Ok(())
-    } else {
-        Err(Refused::TypesChanged)
-    }
-}
-
-impl Expect {
-    fn check(&self, item_id: &str, stored: Option<&Stored>) -> Result<(), Refused> {
-        match (self, stored) {
-            (Self::Anything, _) | (Self::Nothing, None) => Ok(()),
-            (Self::Nothing, Some(_)) => Err(Refused::Exists(item_id.to_owned())),
-            (Self::Etag(etag), Some(stored)) if *etag == stored.etag => Ok(()),
-            (Self::Etag(_), _) => Err(Refused::Outdated(item_id.to_owned())),
-        }
-    }
-}
-
-fn row(item: &Item, data: Bytes) -> ItemRow {
-    let ms = |time: &Option<prost_types::Timestamp>| time.as_ref().map_or(0, time::to_ms);
-    ItemRow {
-        item_id: item.item_id.clone(),
-        item_type: item.item_type.clone(),
-        state: item.state,
-        etag: item.etag.clone(),
-        data,
-        create_ms: ms(&item.create_time),
-        update_ms: ms(&item.update_time),
-    }
 }
