@@ -1,0 +1,19 @@
+//! What the product promises, checked on the running program in both topologies. One
+//! file per promise.
+
+// Scenarios fail by panicking.
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
+
+mod bad_input;
+mod consent;
+mod crash;
+mod degradation;
+mod foreign;
+mod load;
+mod main_job;
+mod observability;
+mod outcomes;
+mod protocols;
+mod rules;
+mod shutdown;
+mod workspaces;

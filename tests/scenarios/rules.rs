@@ -1,0 +1,143 @@
+//! The merchandiser's rules: what is boosted, buried, pinned, included and excluded is,
+//! for those it is meant for, and the answer says so.
+
+use std::collections::BTreeSet;
+
+use attune_e2e::{
+    Api, Deployment, PATIENCE, Topology, on_both_topologies,
+    shop::{self, personalize, shown, slots},
+    wait_until,
+};
+use serde_json::{Value, json};
+
+on_both_topologies!(
+    rules_take_effect_and_say_so,
+    a_rule_applies_only_where_it_says,
+    a_broken_expression_is_refused_with_its_place,
+);
+
+/// What an editor chose, in this order, so that what rules change is all that changes.
+const CHOSEN: [&str; 5] = ["tents-1", "tents-2", "tents-3", "tents-4", "tents-5"];
+
+async fn editorial(api: &Api) {
+    shop::import(api).await;
+    let strategy = json!({
+        "strategyId": "chosen",
+        "sources": [{"kind": "EDITORIAL", "params": {"itemIds": CHOSEN}}],
+    });
+    api.post("/v1/strategies?strategyId=chosen", strategy)
+        .await
+        .ok();
+    shop::place(api, "window", json!({"strategy": "chosen"})).await;
+    let before = personalize(api, "gil", "window", 5).await;
+    assert_eq!(shown(&before), CHOSEN);
+}
+
+/// Puts a rule in force, waits until `holds` is true of what is shown, and takes it
+/// away again.
+async fn under_rule(api: &Api, rule: Value, holds: impl Fn(&[String]) -> bool) {
+    let what = rule.to_string();
+    shop::rule(api, "on-trial", rule).await;
+    wait_until(&what, PATIENCE, || async {
+        holds(&shown(&personalize(api, "gil", "window", 5).await))
+    })
+    .await;
+    let answer = personalize(api, "gil", "window", 5).await;
+    let touched = slots(&answer, 0).iter().any(|slot| {
+        let mut reasons = slot["reasons"].as_array().into_iter().flatten();
+        reasons.any(|reason| reason["ruleId"] == "on-trial")
+    });
+    // What is kept out leaves no slot to say so.
+    assert!(touched || what.contains("exclude"), "{answer}");
+    api.delete("/v1/rules/on-trial").await.ok();
+    wait_until("the rule is gone", PATIENCE, || async {
+        shown(&personalize(api, "gil", "window", 5).await) == CHOSEN
+    })
+    .await;
+}
+
+async fn rules_take_effect_and_say_so(topology: Topology) {
+    let deployment = Deployment::start(topology).await;
+    let api = deployment.api();
+    editorial(&api).await;
+    let fifth = r#"item.id == "tents-5""#;
+    let first = r#"item.id == "tents-1""#;
+    let boost = json!({"where": fifth, "action": {"boost": {"factor": 100}}});
+    under_rule(&api, boost, |shown| shown[0] == "tents-5").await;
+    let bury = json!({"where": first, "action": {"bury": {"factor": 100}}});
+    under_rule(&api, bury, |shown| {
+        shown.last().is_some_and(|id| id == "tents-1")
+    })
+    .await;
+    let pin = json!({"action": {"pin": {"position": 2, "itemIds": ["packs-6", "packs-5"]}}});
+    under_rule(&api, pin, |shown| {
+        shown[1] == "packs-6" && shown[2] == "packs-5"
+    })
+    .await;
+    let exclude = json!({"where": r#"item.brand == "Halden""#, "action": {"exclude": {}}});
+    under_rule(&api, exclude, |shown| {
+        shown.iter().collect::<BTreeSet<_>>()
+            == ["tents-4", "tents-5"].map(str::to_owned).iter().collect()
+    })
+    .await;
+}
+
+async fn a_rule_applies_only_where_it_says(topology: Topology) {
+    let deployment = Deployment::start(topology).await;
+    let api = deployment.api();
+    editorial(&api).await;
+    shop::place(&api, "elsewhere", json!({"strategy": "chosen"})).await;
+    for (user, plan) in [("hans", "gold"), ("ida", "basic")] {
+        let identify =
+            json!({"userId": user, "messageId": shop::message_id(), "traits": {"plan": plan}});
+        api.post("/v1/identify", identify).await.ok();
+    }
+    let rule = json!({
+        "when": r#"profile.plan == "gold" && context.location.country == "AT""#,
+        "action": {"include": {"itemIds": ["boots-6"]}},
+        "placements": ["window"],
+        "channels": ["web"],
+    });
+    shop::rule(&api, "gold", rule).await;
+    let asked = |user: &str, placement: &str, channel: &str, country: &str| {
+        let mut question = shop::question(user, placement, 6);
+        question["channel"] = json!(channel);
+        question["context"] = json!({"location": {"country": country}});
+        let api = api.clone();
+        async move {
+            let answer = api.post("/v1/personalize", question).await.ok();
+            shown(&answer).contains(&"boots-6".to_owned())
+        }
+    };
+    wait_until("the rule is in force", PATIENCE, || {
+        asked("hans", "window", "web", "AT")
+    })
+    .await;
+    let others = [
+        ("ida", "window", "web", "AT"),
+        ("hans", "elsewhere", "web", "AT"),
+        ("hans", "window", "app", "AT"),
+        ("hans", "window", "web", "DE"),
+    ];
+    for (user, placement, channel, country) in others {
+        let applied = asked(user, placement, channel, country).await;
+        assert!(!applied, "{user} {placement} {channel} {country}");
+    }
+}
+
+async fn a_broken_expression_is_refused_with_its_place(topology: Topology) {
+    let deployment = Deployment::start(topology).await;
+    let api = deployment.api();
+    let rule = json!({
+        "ruleId": "broken",
+        "when": "profile.plan ==",
+        "where": "itm.price < 20.0",
+        "action": {"boost": {"factor": 0.5}},
+    });
+    let answer = api.post("/v1/rules?ruleId=broken", rule).await;
+    assert_eq!(answer.reason(), "INVALID_FIELDS", "{}", answer.text);
+    let fields = answer.violations();
+    for field in ["rule.when", "rule.where", "rule.action.boost.factor"] {
+        assert!(fields.contains(&field), "{field} is not among {fields:?}");
+    }
+}

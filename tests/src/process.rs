@@ -1,0 +1,143 @@
+//! One process of the program: started, waited for, killed, terminated, started again
+//! on the same address and data.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::{PATIENCE, binary};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub name: String,
+    pub services: String,
+    pub directory: PathBuf,
+    /// Keys and values for `--set`.
+    pub settings: Vec<(String, String)>,
+    pub environment: Vec<(String, String)>,
+}
+
+pub struct Process {
+    plan: Plan,
+    address: String,
+    child: Option<Child>,
+}
+
+impl Process {
+    pub async fn start(plan: Plan) -> Self {
+        std::fs::create_dir_all(&plan.directory).expect("the temporary directory is writable");
+        let mut process = Self {
+            plan,
+            address: "127.0.0.1:0".to_owned(),
+            child: None,
+        };
+        process.run().await;
+        process
+    }
+
+    /// `http://host:port`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// As `kill -9` does it: nothing is flushed, nobody is told.
+    pub async fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().await.expect("it can be killed");
+    }
+
+    /// As an orchestrator asks it to leave.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let id = child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(sent.is_ok_and(|s| s.success()), "the signal is sent");
+        let exit = timeout(PATIENCE, child.wait()).await;
+        exit.unwrap_or_else(|_| panic!("{} does not leave", self.plan.name))
+            .expect("its end is reported")
+    }
+
+    /// Again, where it was and with what it had.
+    pub async fn restart(&mut self) {
+        assert!(self.child.is_none(), "{} still runs", self.plan.name);
+        self.run().await;
+    }
+
+    /// All that it has logged so far.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.plan.directory.join("log")
+    }
+
+    async fn run(&mut self) {
+        let plan = &self.plan;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path());
+        let mut command = Command::new(binary::attune());
+        command
+            .args([
+                "serve",
+                "--services",
+                &plan.services,
+                "--listen",
+                &self.address,
+            ])
+            .arg("--data-dir")
+            .arg(plan.directory.join("data"))
+            .env_clear()
+            .envs(plan.environment.iter().cloned())
+            .current_dir(&plan.directory)
+            .stdout(Stdio::piped())
+            .stderr(log.expect("the temporary directory is writable"))
+            .kill_on_drop(true);
+        for (key, value) in &plan.settings {
+            command.args(["--set", &format!("{key}={value}")]);
+        }
+        let mut child = command.spawn().expect("the program can be started");
+        let stdout = child.stdout.take().expect("it is piped");
+        let ready = timeout(PATIENCE, ready_line(stdout)).await;
+        self.child = Some(child);
+        match ready {
+            Ok(Some(address)) => self.address = address,
+            Ok(None) => panic!("{} ended early:\n{}", self.plan.name, self.log()),
+            Err(_) => panic!("{} does not get ready:\n{}", self.plan.name, self.log()),
+        }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.plan.directory
+    }
+}
+
+/// The address in `attune is ready on http://ADDRESS (…)`. What comes later is read
+/// and dropped, so that the program never waits for a reader.
+async fn ready_line(stdout: tokio::process::ChildStdout) -> Option<String> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some((_, rest)) = line.split_once("ready on http://") {
+            let address = rest.split_whitespace().next()?.to_owned();
+            let mut stdout = lines.into_inner();
+            tokio::spawn(async move {
+                let mut sink = Vec::new();
+                let _ = stdout.read_to_end(&mut sink).await;
+            });
+            return Some(address);
+        }
+    }
+    None
+}
