@@ -66,6 +66,9 @@ impl From<sqlx::Error> for Error {
         if connection_lost(&error) {
             return Self::Retryable(Arc::new(error));
         }
+        if matches!(error, sqlx::Error::PoolClosed) {
+            return Self::Closed;
+        }
         let sqlx::Error::Database(database) = &error else {
             return Self::Database(Arc::new(error));
         };
@@ -86,10 +89,7 @@ impl From<sqlx::migrate::MigrateError> for Error {
 
 fn connection_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
         // Class 08 is "connection exception"; 57P01 to 57P03 say that the server
         // stops, crashed or starts.
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {

@@ -4,7 +4,7 @@
 use attune_errors::Violations;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Error, Resource, Table, decode};
+use super::{Error, Resource, Table, table::decode};
 use crate::args;
 
 const SIZE_DEFAULT: i32 = 50;
@@ -86,7 +86,7 @@ impl<R: Resource> Table<R> {
              where workspace = $1 and kind = $2 and id > $3 order by id limit $4";
         let (size, after) = request.resolve(R::KIND)?;
         let args = args![workspace, R::KIND, after, size + 1];
-        let rows = self.0.database.fetch_all(LIST, args).await?;
+        let rows = self.database().fetch_all(LIST, args).await?;
         let read = rows
             .iter()
             .map(|row| decode(row, 0))

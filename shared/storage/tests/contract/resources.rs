@@ -5,9 +5,10 @@ use std::sync::Arc;
 use attune_api::rules::v1::{Diversity, Strategy};
 use attune_errors::{Reason, Violations};
 use attune_storage::{
-    LogRecord, Tx,
+    Database, LogRecord, Tx,
     resources::{Change, Error, Missing, PageRequest, Table},
 };
+use attune_testkit::TestDatabase;
 use futures::future::join_all;
 use parking_lot::Mutex;
 use prost_types::FieldMask;
@@ -265,4 +266,42 @@ async fn a_check_can_refuse_and_publishes_with_the_change() {
         assert_eq!(log.entries[0].key, created.etag);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_replicas_one_wins() {
+    let place = TestDatabase::postgres("resource_replicas").await;
+    let mut tables = Vec::new();
+    for _ in 0..4 {
+        let database = Database::open(place.url(), &crate::MIGRATIONS)
+            .await
+            .unwrap();
+        tables.push(Table::<Strategy>::new(&database));
+    }
+    let workspace: Arc<str> = "w".into();
+    for round in 0..20 {
+        let id = format!("s{round}");
+        let creates = tables
+            .iter()
+            .map(|table| table.create(&workspace, strategy(&id, "a")));
+        let created: Vec<_> = join_all(creates)
+            .await
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect();
+        assert_eq!(created.len(), 1);
+        let updates = tables.iter().zip(0..).map(|(table, n)| {
+            let sent = Strategy {
+                etag: created[0].etag.clone(),
+                ..strategy(&id, &format!("by {n}"))
+            };
+            table.update(&workspace, sent, None, Missing::Reject)
+        });
+        let updated = join_all(updates)
+            .await
+            .into_iter()
+            .filter(Result::is_ok)
+            .count();
+        assert_eq!(updated, 1);
+    }
 }
