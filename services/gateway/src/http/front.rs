@@ -98,18 +98,24 @@ where
     })
 }
 
-/// Lists what the public may call; the messages of all.
+/// Lists what the public may call; the messages of all. In both versions of the
+/// protocol, since Python's client speaks only the older one.
 fn reflection() -> Result<Router, Error> {
-    let mut builder = tonic_reflection::server::Builder::configure()
+    let routes =
+        TonicRoutes::new(described().build_v1()?).add_service(described().build_v1alpha()?);
+    // The fallback is the front's: a merged one would answer unknown paths for it.
+    Ok(routes.into_axum_router().reset_fallback())
+}
+
+fn described() -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(attune_api::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health");
-    for service in Methods::read().services() {
-        builder = builder.with_service_name(service);
-    }
-    let server = builder.build_v1()?;
-    // The fallback is the front's: a merged one would answer unknown paths for it.
-    Ok(TonicRoutes::new(server).into_axum_router().reset_fallback())
+    let services = Methods::read().services().into_iter();
+    services.fold(builder, |builder, service| {
+        builder.with_service_name(service)
+    })
 }
 
 fn openapi_json(document: Bytes) -> Response<Body> {
