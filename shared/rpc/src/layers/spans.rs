@@ -5,7 +5,7 @@ use attune_telemetry::{exporting, inject_current, server_context, set_parent};
 use http::Request;
 use opentelemetry::Context;
 use tonic::Code;
-use tracing::{Span, field::Empty, info_span};
+use tracing::{Span, debug, field::Empty, info_span};
 
 use super::{Observation, Observer, metrics::code_name};
 use crate::{Call, Method};
@@ -37,9 +37,11 @@ impl Observer for Spans {
             (Self::Server, true) => {
                 let span = server_span(Method::of(request), request);
                 set_parent(&span, server_context(request.headers()));
-                SpanWatch::Server(span)
+                SpanWatch::Server(span, Method::of(request))
             }
-            (Self::Server, false) => SpanWatch::Ids(server_context(request.headers())),
+            (Self::Server, false) => {
+                SpanWatch::Ids(server_context(request.headers()), Method::of(request))
+            }
         }
     }
 }
@@ -77,16 +79,16 @@ fn server_span<B>(method: &'static Method, request: &Request<B>) -> Span {
 /// What a call runs inside of.
 pub enum SpanWatch {
     Client(Span),
-    Server(Span),
-    Ids(Context),
+    Server(Span, &'static Method),
+    Ids(Context, &'static Method),
     Nothing,
 }
 
 impl Observation for SpanWatch {
     fn within<R>(&self, work: impl FnOnce() -> R) -> R {
         match self {
-            Self::Client(span) | Self::Server(span) => span.in_scope(work),
-            Self::Ids(context) => {
+            Self::Client(span) | Self::Server(span, _) => span.in_scope(work),
+            Self::Ids(context, _) => {
                 let _attached = context.clone().attach();
                 work()
             }
@@ -95,11 +97,14 @@ impl Observation for SpanWatch {
     }
 
     fn end(self, code: Code) {
+        let name = code_name(code);
+        if let Self::Server(_, method) | Self::Ids(_, method) = &self {
+            self.within(|| debug!(method = method.name, code = name, "call answered"));
+        }
         let is_error = self.is_error(code);
-        let (Self::Client(span) | Self::Server(span)) = self else {
+        let (Self::Client(span) | Self::Server(span, _)) = self else {
             return;
         };
-        let name = code_name(code);
         span.record("rpc.response.status_code", name);
         if is_error {
             span.record("otel.status_code", "ERROR");
@@ -112,7 +117,7 @@ impl SpanWatch {
     /// By the conventions a caller's mistake is no error of the server.
     fn is_error(&self, code: Code) -> bool {
         match self {
-            Self::Server(_) => matches!(
+            Self::Server(..) => matches!(
                 code,
                 Code::Unknown
                     | Code::DeadlineExceeded
