@@ -62,7 +62,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PeerSettings {
-    /// Where the profile service is, such as `http://profile:7700`; empty when it runs in this process.
+    /// Where the profile service is, such as `http://profile:7700`. Not used where it runs in this process.
     pub profile: String,
     /// Where the catalog service is.
     pub catalog: String,
@@ -98,8 +98,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The address of a service in another process, if there is one.
+    /// The address of a service in another process. One that runs here needs none, even
+    /// where one file or environment with all addresses is given to every process.
     pub fn remote(&self, service: ServiceName) -> Option<&str> {
+        if self.has(service) {
+            return None;
+        }
         let address = match service {
             ServiceName::Profile => &self.peers.profile,
             ServiceName::Catalog => &self.peers.catalog,

@@ -130,6 +130,7 @@ fn all_services_become_ready_and_leave_on_either_signal() {
         let (status, told) = served.end(signal);
         assert!(status.success(), "{told}");
         assert!(told.contains("left in order"), "{told}");
+        assert!(!told.contains("WARN") && !told.contains("ERROR"), "{told}");
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use attune_rule_engine::RuleEngine;
 use anyhow::Context;
 use attune_api::events::v1::event_log_service_server::EventLogServiceServer;
 use attune_catalog::Catalog;
@@ -11,7 +10,9 @@ use attune_events::{LogServer, LogSource};
 use attune_messaging::Messaging;
 use attune_profile::Profile;
 use attune_rpc::{Channel, Internal, Peers, Tasks};
+use attune_rule_engine::RuleEngine;
 use attune_storage::{Database, Migrations};
+use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 
 use super::ServiceName;
@@ -84,6 +85,12 @@ impl Backends {
 
     /// Channels to all four, wherever they are.
     pub fn peers(&self, settings: &Settings, internal: &Internal) -> anyhow::Result<Peers> {
+        // Within the process nobody has to look for another replica when it drains: the
+        // readers of a log are told to stop themselves, once nothing more is published.
+        let internal = &Internal {
+            draining: CancellationToken::new(),
+            ..internal.clone()
+        };
         let channel = |service| self.channel(service, settings, internal);
         Ok(Peers {
             profile: channel(ServiceName::Profile)?,
@@ -136,6 +143,13 @@ impl Backends {
             routes.add_service(EventLogServiceServer::new(LogServer::new(logs)));
         }
         routes.routes()
+    }
+
+    /// Waits until what the other services had published before is taken in.
+    pub async fn caught_up(&self) {
+        if let Some(rule_engine) = &self.rule_engine {
+            rule_engine.caught_up().await;
+        }
     }
 
     pub fn start(&self, tasks: &Tasks, peers: &Peers) {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use attune_gateway::Gateway;
 use attune_rpc::{Health, Internal, Peers, ServeOptions, Tasks, internal_router, serve};
 use axum::Router;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,11 +20,14 @@ use crate::settings::Settings;
 /// What background tasks may take to write down what they hold in memory.
 const TASKS_STOP_MAX: Duration = Duration::from_secs(20);
 
+/// How long being ready waits for the other services' logs. A service in another process
+/// may be down for longer, and answering from what is known is better than not at all.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+
 /// Services that are being served.
 pub struct Running {
     /// Where: the public door, or without one the services' own.
     pub address: SocketAddr,
-    stop: CancellationToken,
     life: JoinHandle<()>,
 }
 
@@ -39,16 +42,10 @@ impl Running {
             tracing::error!("the services did not end in order");
         }
     }
-
-    /// Ends it in order.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.finished().await;
-    }
 }
 
 /// Opens and serves the services of `settings` until `stop` is cancelled. Returns as
-/// soon as they can be called.
+/// soon as they are ready.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<Running> {
     // First, so that a port that is taken is told before anything is touched.
     let listeners = Listeners::bind(&settings).await?;
@@ -67,12 +64,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         gateway.start(&tasks);
     }
     let routers = Routers::new(&settings, &backends, gateway.as_ref(), &internal, &health)?;
-    announce(&settings, &health).await;
     let life = Life {
         listeners,
         routers,
         options: ServeOptions {
-            health,
+            health: health.clone(),
             draining: settings.draining.clone(),
             tls: internal.tls.clone().filter(|_| gateway.is_none()),
         },
@@ -81,11 +77,17 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         databases,
     };
     let life = tokio::spawn(life.live(stop.clone()));
-    Ok(Running {
-        address,
-        stop,
-        life,
-    })
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = catch_up(&backends) => announce(&settings, &health).await,
+    }
+    Ok(Running { address, life })
+}
+
+async fn catch_up(backends: &Backends) {
+    if timeout(CATCH_UP_MAX, backends.caught_up()).await.is_err() {
+        tracing::warn!("ready without having seen all that other services published");
+    }
 }
 
 /// Says SERVING under every name that can be asked for.

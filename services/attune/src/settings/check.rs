@@ -54,24 +54,17 @@ fn database(settings: &Settings, faults: &mut Faults) {
     }
 }
 
-/// Every service that one of ours calls is here or has an address, and not both.
+/// Every service that one of ours calls is here or has an address.
 fn peers(settings: &Settings, faults: &mut Faults) {
     for service in ServiceName::CALLED {
         let path = format!("peers.{}", service.key());
-        let address = settings.remote(service);
-        let callers: Vec<_> = settings.services.iter().collect();
-        let needed = callers
-            .iter()
-            .any(|caller| caller.calls().contains(&service));
-        match (address, settings.has(service)) {
-            (None, false) if needed => {
-                faults.push(path, MERGED, "must be set, or the service run here");
-            }
-            (Some(_), true) => {
-                faults.push(path, MERGED, "must not be set, since the service runs here");
-            }
-            (Some(address), false) if !is_endpoint(address) => {
+        let mut callers = settings.services.iter();
+        match settings.remote(service) {
+            Some(address) if !is_endpoint(address) => {
                 faults.push(path, MERGED, "must be an address such as http://host:7700");
+            }
+            None if !settings.has(service) && callers.any(|c| c.calls().contains(&service)) => {
+                faults.push(path, MERGED, "must be set, or the service run here");
             }
             _ => {}
         }
