@@ -189,7 +189,12 @@ where
                     .door
                     .clone()
                     .oneshot(request.map(tonic::body::Body::new));
-                Box::pin(async move { Ok(answer.await?.map(Body::new)) })
+                Box::pin(async move {
+                    let mut answer = answer.await?;
+                    // Foreign clients refuse long headers, and failures travel in them.
+                    attune_errors::fit_headers(answer.headers_mut());
+                    Ok(answer.map(Body::new))
+                })
             }
             Form::GrpcWeb => Box::pin(self.grpc_web.clone().oneshot(request)),
             Form::Json => Box::pin(self.json.clone().oneshot(request)),
