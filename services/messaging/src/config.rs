@@ -10,8 +10,11 @@ use crate::domain::{address, retry::RetryPolicy, template::Limits};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who e-mails are from, and the server that takes them.
     pub email: Email,
+    /// How queued messages are delivered.
     pub delivery: Delivery,
+    /// What rendering one template may cost.
     pub templates: Templates,
 }
 
@@ -21,9 +24,11 @@ pub struct Config {
 pub struct Email {
     /// The sender of every mail: `Shop <hello@shop.example>`. Needed with `smtp.host`.
     pub from: String,
+    /// The server.
     pub smtp: Smtp,
 }
 
+/// The server that mails are handed to.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Smtp {
@@ -31,8 +36,10 @@ pub struct Smtp {
     /// that wants to is refused.
     pub host: String,
     /// Its port.
+    /// Where it listens: usually 587 with STARTTLS, 465 with TLS from the start.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
+    /// How the connection is encrypted: `starttls`, `implicit` or `none`.
     pub tls: Tls,
     /// A PEM file with the authority that signed the server's certificate, beside
     /// those that the system trusts.
@@ -106,6 +113,7 @@ pub struct Delivery {
     #[schemars(range(min = 1))]
     pub retry_delay_ms_min: i64,
     /// Between any two attempts, however many there were.
+    /// No delay is longer.
     #[schemars(range(min = 1))]
     pub retry_delay_ms_max: i64,
     /// A message that a worker took and said nothing more of is taken by another one

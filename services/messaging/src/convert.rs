@@ -41,20 +41,27 @@ pub(crate) fn created_template(
 /// takes milliseconds.
 pub(crate) fn check_template(template: &pb::Template, engine: &Engine) -> Result<(), Violations> {
     let mut violations = Violations::new();
-    check_resource_id(&mut violations, "template_id", &template.template_id);
+    violations.within("template", |violations| {
+        check_fields(violations, template, engine)
+    });
+    violations.into_result()
+}
+
+fn check_fields(violations: &mut Violations, template: &pb::Template, engine: &Engine) {
+    check_resource_id(violations, "template_id", &template.template_id);
     check_length(
-        &mut violations,
+        violations,
         "display_name",
         &template.display_name,
         DISPLAY_NAME_LENGTH_MAX,
     );
-    check_channel(&mut violations, &template.channel);
+    check_channel(violations, &template.channel);
     if template.variants.is_empty() {
         violations.push("variants", "must not be empty");
     }
     if template.variants.len() > VARIANTS_MAX {
         violations.push("variants", format!("must have at most {VARIANTS_MAX}"));
-        return Err(violations);
+        return;
     }
     for (index, variant) in template.variants.iter().enumerate() {
         violations.within_item("variants", index, |violations| {
@@ -77,7 +84,6 @@ pub(crate) fn check_template(template: &pb::Template, engine: &Engine) -> Result
             "must be the locale of one of the variants",
         );
     }
-    violations.into_result()
 }
 
 fn check_variant(violations: &mut Violations, variant: &pb::TemplateVariant, engine: &Engine) {

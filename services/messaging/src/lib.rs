@@ -16,6 +16,7 @@ mod store;
 use std::sync::Arc;
 
 use attune_api::messaging::v1::messaging_service_server::MessagingServiceServer;
+use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
 use attune_storage::{Database, Migrations};
 use parking_lot::Mutex;
@@ -62,6 +63,11 @@ impl Messaging {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         routes.add_service(server);
+    }
+
+    /// Nobody follows messaging yet, so it keeps no log.
+    pub fn log(&self) -> Option<LogSource> {
+        None
     }
 
     /// Delivers what is queued until the tasks are told to stop.

@@ -183,21 +183,21 @@ async fn every_fault_of_a_template_is_told_at_once() {
         assert_eq!(
             fields(&status),
             [
-                "template_id",
-                "channel",
-                "variants[0].subject",
-                "variants[0].html",
-                "variants[1].subject",
-                "variants[1].text",
-                "variants[1].locale",
-                "variants[2].locale",
-                "variants[2].text",
-                "default_locale",
+                "template.template_id",
+                "template.channel",
+                "template.variants[0].subject",
+                "template.variants[0].html",
+                "template.variants[1].subject",
+                "template.variants[1].text",
+                "template.variants[1].locale",
+                "template.variants[2].locale",
+                "template.variants[2].text",
+                "template.default_locale",
             ]
         );
         let html = violations_of(&status)
             .into_iter()
-            .find(|(field, _)| field == "variants[0].html");
+            .find(|(field, _)| field == "template.variants[0].html");
         let (_, rule) = html.unwrap();
         assert!(rule.starts_with("line 2, column 8: "), "{rule}");
         app.stop().await;
@@ -226,7 +226,7 @@ async fn an_edit_that_breaks_a_template_changes_nothing() {
             .update_template(default(request))
             .await
             .unwrap_err();
-        assert_eq!(fields(&status), ["default_locale"]);
+        assert_eq!(fields(&status), ["template.default_locale"]);
         let request = GetTemplateRequest {
             template_id: "picks".into(),
         };
