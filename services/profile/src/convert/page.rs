@@ -12,9 +12,11 @@ const TOKEN_RULE: &str = "must be a `next_page_token` of this list";
 pub fn size(asked: i32, violations: &mut Violations) -> i64 {
     match i64::from(asked) {
         0 => SIZE_DEFAULT,
-        size @ 1..=SIZE_MAX => size,
+        // As in the other services' lists, asking for more than there is to a page is
+        // no fault.
+        size @ 1.. => size.min(SIZE_MAX),
         _ => {
-            violations.push("page_size", "must be 0 to 1000");
+            violations.push("page_size", "must not be negative");
             SIZE_DEFAULT
         }
     }
