@@ -59,7 +59,8 @@ struct Inner {
     decider: Arc<Decider>,
     outcomes: Arc<Outcomes>,
     decision_log: Arc<DecisionLog>,
-    following: Mutex<Vec<attune_events::Progress>>,
+    /// By the name of the log.
+    following: Mutex<Vec<(&'static str, attune_events::Progress)>>,
 }
 
 impl RuleEngine {
@@ -163,8 +164,16 @@ impl RuleEngine {
     /// Waits until everything is taken in that the logs held when they were last read.
     pub async fn caught_up(&self) {
         let following = self.0.following.lock().clone();
-        for mut progress in following {
+        for (_, mut progress) in following {
             progress.caught_up().await;
+        }
+    }
+
+    /// Waits until a position of another service's log was taken in.
+    pub async fn has_handled(&self, source: &str, position: i64) {
+        let following = self.0.following.lock().clone();
+        for (_, mut progress) in following.into_iter().filter(|(name, _)| *name == source) {
+            progress.reached(position).await;
         }
     }
 
@@ -187,7 +196,10 @@ impl RuleEngine {
             let (workspaces, database) = (Arc::clone(&workspaces), database.clone());
             async move { follow::catalog_batch(&database, &workspaces, batch.entries).await }
         });
-        *inner.following.lock() = vec![profile, catalog];
+        *inner.following.lock() = vec![
+            (store::models::PROFILE, profile),
+            (store::items::CATALOG, catalog),
+        ];
     }
 }
 

@@ -445,6 +445,7 @@ mod tests {
     fn a_restored_state_answers_the_same() {
         let mut p = Popularity::default();
         let items = all(50);
+        p.rebuild(&items);
         for i in 0..500_i64 {
             let index = (i * i % 50) as u32;
             p.record(Signal::View, index, i * 3_600_000, &items);
