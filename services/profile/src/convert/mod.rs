@@ -43,14 +43,22 @@ fn profile_id(text: &str) -> Result<ProfileId, Error> {
 }
 
 pub fn lookup(request: &LookupProfileRequest) -> Result<Identity, Error> {
-    Identity::new(&request.namespace, &request.value)
-        .map_err(|broken| Violations::of(broken.field, broken.rule).into())
+    let sent = types::Identity {
+        namespace: request.namespace.clone(),
+        value: request.value.clone(),
+    };
+    let mut violations = Violations::new();
+    identity(&sent, &mut violations).ok_or_else(|| violations.into())
 }
 
 pub fn identity(sent: &types::Identity, violations: &mut Violations) -> Option<Identity> {
-    Identity::new(&sent.namespace, &sent.value)
-        .map_err(|broken| violations.push(broken.field, broken.rule))
-        .ok()
+    let identity = Identity::new(&sent.namespace, &sent.value).ok();
+    if identity.is_none() {
+        for broken in Identity::faults(&sent.namespace, &sent.value) {
+            violations.push(broken.field, broken.rule);
+        }
+    }
+    identity
 }
 
 pub fn subject(request: GetSnapshotRequest) -> Result<Subject, Error> {
@@ -64,12 +72,13 @@ pub fn subject(request: GetSnapshotRequest) -> Result<Subject, Error> {
         Some(Id::ProfileId(id)) => Ok(id.parse().map_or(Subject::Nobody, Subject::Profile)),
         Some(Id::UserId(value)) => identified(USER_ID, &value, "subject.user_id"),
         Some(Id::AnonymousId(value)) => identified(ANONYMOUS_ID, &value, "subject.anonymous_id"),
-        Some(Id::Identity(sent)) => Identity::new(&sent.namespace, &sent.value)
-            .map(Subject::Identity)
-            .map_err(|broken| {
-                let field = format!("subject.identity.{}", broken.field);
-                Violations::of(field, broken.rule).into()
-            }),
+        Some(Id::Identity(sent)) => {
+            let mut violations = Violations::new();
+            violations
+                .within("subject.identity", |v| identity(&sent, v))
+                .map(Subject::Identity)
+                .ok_or_else(|| violations.into())
+        }
     }
 }
 

@@ -65,6 +65,15 @@ impl Identity {
         }
     }
 
+    /// All that is wrong, where [`Identity::new`] stops at the first.
+    pub fn faults(namespace: &str, value: &str) -> impl Iterator<Item = Broken> {
+        let named = is_namespace(namespace);
+        let unnamed = (!named).then_some(NAMESPACE_RULE);
+        // Without a namespace of its own, a value is judged as that of any.
+        let judged = if named { namespace } else { USER_ID };
+        unnamed.into_iter().chain(Self::new(judged, value).err())
+    }
+
     fn join(namespace: &str, value: &str) -> Self {
         Self {
             key: format!("{namespace}:{value}").into(),
