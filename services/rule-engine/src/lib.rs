@@ -15,10 +15,11 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use attune_api::rules::v1::{
-    decision_service_server::DecisionServiceServer, rule_service_server::RuleServiceServer,
+    DecideRequest, DecideResponse, decision_service_server::DecisionServiceServer,
+    rule_service_server::RuleServiceServer,
 };
 use attune_events::{Consumer, LogSource};
-use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
+use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks, Workspace};
 use attune_storage::{Database, Migrations};
 use parking_lot::Mutex;
 use tonic::service::RoutesBuilder;
@@ -159,6 +160,15 @@ impl RuleEngine {
             let following = revisions.follow(tasks.clone(), database, workspaces);
             tasks.spawn("rule base revisions", following);
         }
+    }
+
+    /// What the RPC `Decide` answers, without the hop.
+    pub fn decide(
+        &self,
+        workspace: &Workspace,
+        request: &DecideRequest,
+    ) -> Result<DecideResponse, Error> {
+        self.0.decider.decide(workspace, request)
     }
 
     /// Waits until everything is taken in that the logs held when they were last read.

@@ -19,7 +19,7 @@ use prost::Message;
 use super::workspace::{State, Workspaces};
 use crate::{
     domain::{decide::SimilarItems, items::ItemIndex, models::Learnt},
-    store::items::{self, Effects},
+    store::items::{self, Effects, UpsertedItem},
 };
 
 /// Ids that are no item (yet) and still get a place, per workspace.
@@ -114,7 +114,12 @@ fn effects(
     for ((workspace, id), latest) in latest {
         match latest {
             Latest::Item(data, published) => {
-                effects.upserted.push((workspace, id, data, published));
+                effects.upserted.push(UpsertedItem {
+                    workspace,
+                    item_id: id,
+                    data,
+                    first_published_ms: published,
+                });
             }
             Latest::NoItem => effects.deleted.push((workspace, id)),
         }

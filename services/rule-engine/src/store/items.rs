@@ -19,10 +19,19 @@ pub struct StoredItem {
     pub first_published_ms: Option<i64>,
 }
 
+/// An item to be stored, encoded.
+#[derive(Debug)]
+pub struct UpsertedItem {
+    pub workspace: Arc<str>,
+    pub item_id: String,
+    pub data: Vec<u8>,
+    pub first_published_ms: Option<i64>,
+}
+
 /// What one batch of the catalog's log leaves behind, each key once.
 #[derive(Debug, Default)]
 pub struct Effects {
-    pub upserted: Vec<(Arc<str>, String, Vec<u8>, Option<i64>)>,
+    pub upserted: Vec<UpsertedItem>,
     pub deleted: Vec<(Arc<str>, String)>,
     pub types: Vec<(Arc<str>, String, Option<Vec<u8>>)>,
     pub position: i64,
@@ -86,10 +95,15 @@ pub async fn apply(tx: &mut Tx, effects: &Effects) -> Result<(), Error> {
     if position(tx, CATALOG).await? >= effects.position {
         return Ok(());
     }
-    let rows = effects
-        .upserted
-        .iter()
-        .map(|(workspace, id, data, first)| args![workspace, id, data.clone(), *first]);
+    let rows = effects.upserted.iter().map(|item| {
+        let data = item.data.as_slice();
+        args![
+            &item.workspace,
+            &item.item_id,
+            data,
+            item.first_published_ms
+        ]
+    });
     let rows: Vec<Vec<Value>> = rows.collect();
     if !rows.is_empty() {
         tx.insert_many(&UPSERT, rows).await?;
