@@ -80,8 +80,7 @@ impl Gateway {
     pub fn router(&self, health: &Health) -> Result<Router, Error> {
         let limits = &self.config.limits;
         let door = self.door.clone().map_response(door::tell_malformed);
-        let door = stack::public(door, limits, health.draining())
-            .map_response(|response| response.map(tonic::body::Body::new));
+        let door = stack::public(door, limits, health.draining());
         let (routes, cors) = (self.routes.clone(), &self.config.cors);
         http::router(door, routes, health, cors, limits.message_bytes_max)
     }

@@ -43,7 +43,7 @@ impl PublicMethod {
             .get_field_by_name("ignore_unknown_fields")?
             .as_bool()?;
         let service = descriptor.parent_service();
-        let owner = owner(&service)?;
+        let owner = owner(service)?;
         Some(Self {
             path: format!("/{}/{}", service.full_name(), descriptor.name()),
             descriptor,

@@ -273,7 +273,8 @@ fn check_location(found: &mut Violations, location: &attune_api::r#type::v1::Loc
         found.push(absent, "must be given with the other coordinate");
     }
     let country = location.country.as_bytes();
-    if !country.is_empty() && !(country.len() == 2 && country.iter().all(u8::is_ascii_uppercase)) {
+    let is_code = country.len() == 2 && country.iter().all(u8::is_ascii_uppercase);
+    if !country.is_empty() && !is_code {
         found.push("country", "must be an ISO 3166-1 alpha-2 code, e.g. AT");
     }
 }

@@ -21,7 +21,7 @@ pub struct Budget {
 
 impl Budget {
     /// Keeps a twentieth back, at most this, to compose and send the answer in.
-    const RESERVE_MAX: Duration = Duration::from_millis(20);
+    const RESERVE_MAX: Duration = Duration::from_millis(50);
 
     pub fn new(now: Instant, deadline: Option<Instant>, default: Duration) -> Self {
         let deadline = deadline.unwrap_or(now + default);
@@ -50,8 +50,8 @@ mod tests {
     fn slices_shrink_with_the_time_that_is_left() {
         let start = Instant::now();
         let budget = Budget::new(start, Some(start + MS(1000)), MS(9999));
-        assert_eq!(budget.slice(start, 0.5), MS(490));
-        assert_eq!(budget.slice(start + MS(490), 0.5), MS(245));
+        assert_eq!(budget.slice(start, 0.5), MS(475));
+        assert_eq!(budget.slice(start + MS(450), 0.5), MS(250));
         assert_eq!(budget.slice(start + MS(2000), 0.5), Duration::ZERO);
     }
 

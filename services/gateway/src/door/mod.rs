@@ -82,21 +82,22 @@ impl Service<Request<Body>> for Door {
     fn call(&mut self, request: Request<Body>) -> Answer {
         let inner = &self.0;
         let path = request.uri().path();
-        if inner.methods.get(path).is_none() {
+        let Some(method) = inner.methods.get(path) else {
             return refuse(Fault::method_unknown(path));
-        }
+        };
         let admitted = match credential::secret(request.headers()) {
             Ok(secret) => inner.keyring.admit(&secret),
             Err(fault) => return refuse(fault),
         };
         match admitted {
-            Ok(principal) => inner.enter(principal, request),
+            Ok(principal) => inner.enter(method, principal, request),
             Err(Refusal::Final(fault)) => refuse(fault),
             Err(Refusal::Unknown(hash)) => {
                 let inner = inner.clone();
+                let method = method.clone();
                 Box::pin(async move {
                     match inner.keyring.admit_after_refresh(hash).await {
-                        Ok(principal) => inner.enter(principal, request).await,
+                        Ok(principal) => inner.enter(&method, principal, request).await,
                         Err(fault) => Ok(Status::from(fault).into_http()),
                     }
                 })
@@ -107,10 +108,12 @@ impl Service<Request<Body>> for Door {
 
 impl Inner {
     /// Gives the call of a known caller to whoever answers it, if its key may.
-    fn enter(&self, principal: Arc<Principal>, mut request: Request<Body>) -> Answer {
-        let Some(method) = self.methods.get(request.uri().path()) else {
-            return refuse(Fault::method_unknown(request.uri().path()));
-        };
+    fn enter(
+        &self,
+        method: &PublicMethod,
+        principal: Arc<Principal>,
+        mut request: Request<Body>,
+    ) -> Answer {
         if !principal.scopes.allow(method.scope) {
             return refuse(Fault::scope_insufficient(scope_name(method.scope)));
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use attune_rpc::Health;
-use axum::{Router, body::Body, response::IntoResponse, routing::get};
+use axum::{BoxError, Router, body::Body, response::IntoResponse, routing::get};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
@@ -18,13 +18,17 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::{openapi, routes::Routes, transcode::Transcoder};
+use super::{
+    openapi,
+    routes::Routes,
+    transcode::{BoxedDoor, Transcoder},
+};
 use crate::{config::Cors, error::Error, methods::Methods};
 
 type Web = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// Everything that the public port answers.
-pub fn router<D>(
+pub fn router<D, B>(
     door: D,
     routes: Arc<Routes>,
     health: &Health,
@@ -34,23 +38,28 @@ pub fn router<D>(
 where
     D: Service<
             Request<tonic::body::Body>,
-            Response = Response<tonic::body::Body>,
+            Response = Response<B>,
             Error = Infallible,
             Future: Send,
         > + Clone
         + Send
         + Sync
         + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let document = Bytes::from(openapi::document(&routes).to_string());
     let cors = cors_layer(cors);
-    let json = Transcoder::new(routes, door.clone(), body_bytes_max);
+    let boxed = BoxCloneSyncService::new(
+        door.clone()
+            .map_response(|response: Response<B>| response.map(tonic::body::Body::new)),
+    );
+    let json = Transcoder::new(routes, boxed.clone(), body_bytes_max);
     let front = Front {
-        json: boxed(cors.layer(tower::service_fn(move |request| {
+        json: Web::new(cors.layer(tower::service_fn(move |request| {
             let json = json.clone();
             async move { Ok(json.answer(request).await) }
         }))),
-        grpc_web: boxed(cors.layer(grpc_web(door.clone()))),
+        grpc_web: Web::new(cors.layer(grpc_web(boxed))),
         door,
     };
     let open = get(move || std::future::ready(openapi_json(document.clone()))).layer(cors);
@@ -61,41 +70,12 @@ where
         .fallback_service(front))
 }
 
-/// Everything in one type, since neither way is a hot path.
-fn boxed<S>(service: S) -> Web
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
-    BoxCloneSyncService::new(service)
-}
-
-fn grpc_web<D>(
-    door: D,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ 'static
-where
-    D: Service<
-            Request<tonic::body::Body>,
-            Response = Response<tonic::body::Body>,
-            Error = Infallible,
-            Future: Send,
-        > + Clone
-        + Send
-        + Sync
-        + 'static,
-{
+fn grpc_web(door: BoxedDoor) -> Web {
     let web = GrpcWebLayer::new().layer(door);
-    tower::service_fn(move |request: Request<Body>| {
+    Web::new(tower::service_fn(move |request: Request<Body>| {
         let answer = web.clone().oneshot(request);
         async move { Ok(answer.await?.map(Body::new)) }
-    })
+    }))
 }
 
 /// Lists what the public may call; the messages of all. In both versions of the
@@ -155,6 +135,7 @@ fn cors_layer(cors: &Cors) -> CorsLayer {
         .max_age(Duration::from_secs(cors.max_age_s))
 }
 
+/// Tells the ways apart.
 #[derive(Clone)]
 struct Front<D> {
     door: D,
@@ -162,16 +143,17 @@ struct Front<D> {
     json: Web,
 }
 
-impl<D> Service<Request<Body>> for Front<D>
+impl<D, B> Service<Request<Body>> for Front<D>
 where
     D: Service<
             Request<tonic::body::Body>,
-            Response = Response<tonic::body::Body>,
+            Response = Response<B>,
             Error = Infallible,
             Future: Send,
         > + Clone
         + Send
         + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response<Body>;
     type Error = Infallible;

@@ -16,5 +16,8 @@ mod template;
 mod transcode;
 mod well_known;
 
+#[cfg(test)]
+mod tests;
+
 pub use front::router;
 pub use routes::{Fault as RouteFault, Routes};

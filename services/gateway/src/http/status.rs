@@ -74,11 +74,10 @@ fn http_status(status: &Status) -> StatusCode {
 
 /// `{"code", "message", "details": [{"@type", …}]}`
 pub fn to_json(status: &Status) -> Value {
-    let details: Vec<_> = status
-        .get_error_details_vec()
-        .into_iter()
-        .filter_map(detail)
-        .collect();
+    let mut details = status.get_error_details_vec();
+    // The reason comes first, whatever order the parts were put together in.
+    details.sort_by_key(|detail| !matches!(detail, ErrorDetail::ErrorInfo(_)));
+    let details: Vec<_> = details.into_iter().filter_map(detail).collect();
     json!({
         "code": status.code() as i32,
         "message": status.message(),

@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_path_finds_its_template_and_texts() {
-        let rows: &[(&str, Option<(&str, &[&str])>)] = &[
+        type Found = Option<(&'static str, &'static [&'static str])>;
+        let rows: &[(&str, Found)] = &[
             ("/v1/items", Some(("/v1/items", &[]))),
             ("/v1/items:batchGet", Some(("/v1/items:batchGet", &[]))),
             ("/v1/items/a", Some(("/v1/items/{item_id}", &["a"]))),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost_reflect::MessageDescriptor;
 use tonic::Status;
-use tower::{Service, ServiceExt};
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use super::{
     encode,
@@ -38,26 +38,20 @@ const FORWARDED: [HeaderName; 7] = [
     HeaderName::from_static("x-request-id"),
 ];
 
+/// The door as this way in sees it.
+pub type BoxedDoor =
+    BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
+
 /// The service behind every path that is not gRPC's.
 #[derive(Clone)]
-pub struct Transcoder<D> {
+pub struct Transcoder {
     routes: Arc<Routes>,
-    door: D,
+    door: BoxedDoor,
     body_bytes_max: usize,
 }
 
-impl<D> Transcoder<D>
-where
-    D: Service<
-            Request<tonic::body::Body>,
-            Response = Response<tonic::body::Body>,
-            Error = Infallible,
-            Future: Send,
-        > + Clone
-        + Send
-        + 'static,
-{
-    pub fn new(routes: Arc<Routes>, door: D, body_bytes_max: usize) -> Self {
+impl Transcoder {
+    pub fn new(routes: Arc<Routes>, door: BoxedDoor, body_bytes_max: usize) -> Self {
         Self {
             routes,
             door,

@@ -239,8 +239,9 @@ impl Personalization {
             Ok(decided) => {
                 let decided = decided.placements;
                 for (key, decision) in keys.into_iter().zip(&decided) {
-                    self.stale.remember_ranking(key, decision);
-                    self.editorial.see(&answer.caller.workspace, decision);
+                    if self.stale.remember_ranking(key, decision) {
+                        self.editorial.see(&answer.caller.workspace, decision);
+                    }
                 }
                 Ok(decided)
             }

@@ -109,12 +109,13 @@ impl Stale {
         self.people.invalidate_all();
     }
 
-    pub fn remember_ranking(&self, key: PlacementKey, decision: &wire::PlacementDecision) {
+    /// True if it was worth remembering: about once a second for each placement.
+    pub fn remember_ranking(&self, key: PlacementKey, decision: &wire::PlacementDecision) -> bool {
         let good_enough = |last: Arc<LastRanking>| {
             last.since.elapsed() < FRESH && last.item_ids.len() >= decision.slots.len()
         };
         if decision.slots.is_empty() || self.rankings.get(&key).is_some_and(good_enough) {
-            return;
+            return false;
         }
         let ids = decision.slots.iter().map(|slot| &slot.item_id);
         let last = LastRanking {
@@ -124,6 +125,7 @@ impl Stale {
             since: Instant::now(),
         };
         self.rankings.insert(key, Arc::new(last));
+        true
     }
 
     pub fn ranking(&self, key: &PlacementKey) -> Option<Arc<LastRanking>> {
