@@ -45,7 +45,9 @@ impl Row {
             Some(Cell::Json(json)) if !json.is_null() && !json.is_string() => {
                 Ok(Some(json.clone()))
             }
-            _ => Ok(self.text(index)?.map(|text| Json::String(text.into_owned()))),
+            _ => Ok(self
+                .text(index)?
+                .map(|text| Json::String(text.into_owned()))),
         }
     }
 

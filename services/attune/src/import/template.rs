@@ -225,10 +225,18 @@ mod tests {
 
     #[test]
     fn columns_are_put_in_their_places() {
-        let values = [("a", "One"), ("b", "two three"), ("c", ""), ("d", "13085.0")];
+        let values = [
+            ("a", "One"),
+            ("b", "two three"),
+            ("c", ""),
+            ("d", "13085.0"),
+        ];
         let rows = [
             ("{a}-{b}", Some("One-two three")),
-            ("{a|lower}/{b|title}/{b|upper}/{b|slug}", Some("one/Two Three/TWO THREE/two-three")),
+            (
+                "{a|lower}/{b|title}/{b|upper}/{b|slug}",
+                Some("one/Two Three/TWO THREE/two-three"),
+            ),
             ("{d|int}", Some("13085")),
             ("{a}[ ({c})][, {b}]", Some("One, two three")),
             ("{c}", None),

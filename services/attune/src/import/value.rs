@@ -367,17 +367,26 @@ mod tests {
                 r#"{ column = "t", type = "timestamp", format = "%Y-%m-%d %H:%M:%S", time_zone = "UTC" }"#,
                 json!("2017-01-28T19:06:53Z"),
             ),
-            (r#"{ column = "d", type = "date", format = "%d.%m.%Y" }"#, json!("2017-01-28")),
+            (
+                r#"{ column = "d", type = "date", format = "%d.%m.%Y" }"#,
+                json!("2017-01-28"),
+            ),
             (r#"{ column = "s", type = "set" }"#, json!(["a", "b"])),
             (r#"{ column = "b", type = "bool" }"#, json!(true)),
-            (r#"{ column = "x", type = "number", values = { "5+" = "5" } }"#, json!(5.0)),
+            (
+                r#"{ column = "x", type = "number", values = { "5+" = "5" } }"#,
+                json!(5.0),
+            ),
             (r#"{ constant = 3 }"#, json!(3)),
         ];
         for (spec, expected) in rows {
             assert_eq!(read(spec, &values), Ok(Some(expected)), "{spec}");
         }
         assert_eq!(read(r#"{ column = "z" }"#, &values), Ok(None));
-        assert_eq!(read(r#"{ column = "x", values = { "5+" = "" } }"#, &values), Ok(None));
+        assert_eq!(
+            read(r#"{ column = "x", values = { "5+" = "" } }"#, &values),
+            Ok(None)
+        );
     }
 
     #[test]

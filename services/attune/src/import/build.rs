@@ -1,0 +1,422 @@
+//! Rows into what the API takes. Applies a mapping; a row that does not fit is refused
+//! with the column and the reason, and nothing is guessed.
+
+use std::collections::{BTreeMap, HashSet};
+
+use attune_api::{
+    catalog::v1::Item, gateway::v1::BatchMessage, json::to_value, time::from_ms, r#type::v1::Money,
+};
+use prost::Message as _;
+use prost_types::Struct;
+use serde_json::Value as Json;
+
+use super::{
+    mapping::{Condition, EventRule, ItemRule, Mapping, ProfileRule, Target, Test, WhoRule},
+    row::Row,
+    template::Template,
+    value::{self, Field},
+};
+
+/// What becomes of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Built {
+    Send(Box<Record>),
+    /// A condition of the mapping leaves it out.
+    Skipped,
+    /// An item that an earlier row has described.
+    Repeated,
+    /// Why it cannot be used.
+    Rejected(String),
+}
+
+/// One thing to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    Item(Item),
+    Message(BatchMessage),
+}
+
+impl Record {
+    pub fn encoded_len(&self) -> usize {
+        match self {
+            Self::Item(item) => item.encoded_len(),
+            Self::Message(message) => message.encoded_len(),
+        }
+    }
+}
+
+/// Applies a mapping to one row after the other.
+pub struct Builder {
+    mapping: Mapping,
+    /// Names messages that the mapping gives no id: the same for the same file.
+    fingerprint: String,
+    /// Hashes of the ids of items so far: eight bytes of each, whatever the file's size.
+    seen: HashSet<u64>,
+}
+
+impl Builder {
+    pub fn new(mapping: Mapping, fingerprint: &str) -> Self {
+        Self {
+            mapping,
+            fingerprint: fingerprint.chars().take(16).collect(),
+            seen: HashSet::new(),
+        }
+    }
+
+    pub fn build(&mut self, row: &Row) -> Built {
+        match self.try_build(row) {
+            Ok(built) => built,
+            Err(reason) => Built::Rejected(reason),
+        }
+    }
+
+    fn try_build(&mut self, row: &Row) -> Result<Built, String> {
+        for conditions in &self.mapping.skip {
+            if all_hold(conditions, row)? {
+                return Ok(Built::Skipped);
+            }
+        }
+        let record = match &self.mapping.target {
+            Target::Item(rule) => {
+                let id = rule.id.render(row)?.ok_or("the item id is empty")?;
+                if !self.seen.insert(hash(&id)) {
+                    return Ok(Built::Repeated);
+                }
+                Record::Item(item(rule, id, row)?)
+            }
+            Target::Profile(rule) => Record::Message(self.profile(rule, row)?),
+            Target::Event(rule) => Record::Message(self.event(rule, row)?),
+        };
+        Ok(Built::Send(Box::new(record)))
+    }
+
+    fn profile(&self, rule: &ProfileRule, row: &Row) -> Result<BatchMessage, String> {
+        let (user_id, anonymous_id) = who(&rule.who, row)?;
+        let time_ms = match &rule.time {
+            Some(time) => time.read_ms(row)?,
+            None => None,
+        };
+        Ok(BatchMessage {
+            r#type: "identify".into(),
+            message_id: self.message_id(rule.message_id.as_ref(), row)?,
+            user_id,
+            anonymous_id,
+            traits: Some(fields(&rule.traits, row)?),
+            timestamp: time_ms.map(from_ms),
+            ..BatchMessage::default()
+        })
+    }
+
+    fn event(&self, rule: &EventRule, row: &Row) -> Result<BatchMessage, String> {
+        let (user_id, anonymous_id) = who(&rule.who, row)?;
+        let mut name = &rule.name;
+        for (conditions, other) in &rule.variants {
+            if all_hold(conditions, row)? {
+                name = other;
+                break;
+            }
+        }
+        let channel = |channel: &str| Struct {
+            fields: BTreeMap::from([("channel".to_owned(), to_value(channel.into()))]),
+        };
+        Ok(BatchMessage {
+            r#type: "track".into(),
+            message_id: self.message_id(rule.message_id.as_ref(), row)?,
+            user_id,
+            anonymous_id,
+            event: name.render(row)?.ok_or("the event's name is empty")?,
+            properties: Some(fields(&rule.properties, row)?),
+            context: (!rule.channel.is_empty()).then(|| channel(&rule.channel)),
+            timestamp: rule.time.read_ms(row)?.map(from_ms),
+            ..BatchMessage::default()
+        })
+    }
+
+    fn message_id(&self, template: Option<&Template>, row: &Row) -> Result<String, String> {
+        match template {
+            Some(template) => template
+                .render(row)?
+                .ok_or_else(|| "the message id is empty".to_owned()),
+            None => Ok(format!("{}-{}", self.fingerprint, row.line)),
+        }
+    }
+}
+
+fn hash(id: &str) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..8]);
+    u64::from_le_bytes(half)
+}
+
+fn all_hold(conditions: &[Condition], row: &Row) -> Result<bool, String> {
+    for condition in conditions {
+        let text = row.text(condition.column)?;
+        let text = text.as_deref().unwrap_or_default();
+        let holds = match &condition.test {
+            Test::OneOf(values) => values.iter().any(|v| v == text),
+            Test::StartsWith(prefix) => text.starts_with(prefix),
+            Test::Empty(empty) => text.is_empty() == *empty,
+            Test::LessThan(limit) => {
+                let name = row.name(condition.column);
+                value::number(text).map_err(|e| format!("{name}: {e}"))? < *limit
+            }
+        };
+        if holds == condition.not {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn who(rule: &WhoRule, row: &Row) -> Result<(String, String), String> {
+    let render = |template: &Option<Template>| match template {
+        Some(template) => template.render(row),
+        None => Ok(None),
+    };
+    let user_id = render(&rule.user_id)?;
+    let anonymous_id = match (render(&rule.anonymous_id)?, &user_id) {
+        (None, None) => render(&rule.guest_id)?,
+        (anonymous_id, _) => anonymous_id,
+    };
+    if user_id.is_none() && anonymous_id.is_none() {
+        return Err("names nobody: the user id is empty".into());
+    }
+    Ok((
+        user_id.unwrap_or_default(),
+        anonymous_id.unwrap_or_default(),
+    ))
+}
+
+fn fields(fields: &[(String, Field)], row: &Row) -> Result<Struct, String> {
+    let mut values = BTreeMap::new();
+    for (name, field) in fields {
+        if let Some(value) = field.read(row)? {
+            values.insert(name.clone(), to_value(value));
+        }
+    }
+    Ok(Struct { fields: values })
+}
+
+fn item(rule: &ItemRule, item_id: String, row: &Row) -> Result<Item, String> {
+    let mut categories: Vec<String> = Vec::new();
+    for template in &rule.categories {
+        match template.render(row)? {
+            Some(category) if categories.last() != Some(&category) => categories.push(category),
+            _ => {}
+        }
+    }
+    let price = match number(rule.price.as_ref(), row)? {
+        None => None,
+        Some(amount) => Some(Money {
+            currency_code: rule.currency_code.clone(),
+            amount,
+        }),
+    };
+    let stock = match number(rule.stock.as_ref(), row)? {
+        None => None,
+        Some(stock) if stock.fract() == 0.0 && stock.abs() < 9e15 => Some(stock as i64),
+        Some(stock) => return Err(format!("the stock {stock} is not a whole number")),
+    };
+    let rendered = |template: &Option<Template>| -> Result<String, String> {
+        let text = template.as_ref().map(|t| t.render(row)).transpose()?;
+        Ok(text.flatten().unwrap_or_default())
+    };
+    Ok(Item {
+        item_id,
+        item_type: rule.kind.clone(),
+        title: localized(&rule.title, row)?,
+        description: localized(&rule.description, row)?,
+        url: rendered(&rule.url)?,
+        image_url: rendered(&rule.image_url)?,
+        categories,
+        characteristics: fields(&rule.characteristics, row)?.fields,
+        price,
+        stock,
+        ..Item::default()
+    })
+}
+
+fn number(field: Option<&Field>, row: &Row) -> Result<Option<f64>, String> {
+    match field {
+        None => Ok(None),
+        Some(field) => Ok(field.read(row)?.as_ref().and_then(Json::as_f64)),
+    }
+}
+
+/// The first complete template of each locale.
+fn localized(
+    templates: &[(String, Vec<Template>)],
+    row: &Row,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut texts = BTreeMap::new();
+    for (locale, alternatives) in templates {
+        for template in alternatives {
+            if let Some(text) = template.render(row)? {
+                texts.insert(locale.clone(), text);
+                break;
+            }
+        }
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::mapping::{SHIPPED, What};
+    use attune_api::json::{from_struct, from_value};
+    use serde_json::json;
+
+    fn builder(name: &str, what: What) -> Builder {
+        let (_, text) = SHIPPED.iter().find(|(n, _)| *n == name).unwrap();
+        Builder::new(Mapping::parse(text, what).unwrap(), "abcdef0123456789")
+    }
+
+    fn built(builder: &mut Builder, values: &[(&str, &str)]) -> Built {
+        let row = Row::of_texts(builder.mapping.columns.names(), values);
+        builder.build(&row)
+    }
+
+    fn sent(built: Built) -> Record {
+        match built {
+            Built::Send(record) => *record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_product_with_empty_columns_is_an_item_without_them() {
+        let mut builder = builder("complete-journey-products", What::Items);
+        let values = [
+            ("product_id", "26081"),
+            ("manufacturer_id", "2"),
+            ("department", "MISCELLANEOUS"),
+            ("brand", "National"),
+            ("product_category", ""),
+            ("product_type", ""),
+            ("package_size", ""),
+        ];
+        let Record::Item(item) = sent(built(&mut builder, &values)) else {
+            panic!()
+        };
+        assert_eq!(item.item_id, "26081");
+        assert_eq!(item.categories, ["MISCELLANEOUS"]);
+        assert_eq!(item.title[""], "Miscellaneous 26081 (National)");
+        let names: Vec<_> = item.characteristics.keys().map(String::as_str).collect();
+        assert_eq!(names, ["brand", "department", "manufacturer"]);
+        assert_eq!(built(&mut builder, &values), Built::Repeated);
+    }
+
+    #[test]
+    fn a_household_is_a_profile_with_traits() {
+        let mut builder = builder("complete-journey-demographics", What::Profiles);
+        let values = [
+            ("household_id", "1"),
+            ("age", "65+"),
+            ("income", "35-49K"),
+            ("home_ownership", ""),
+            ("household_size", "5+"),
+            ("kids_count", "0"),
+        ];
+        let Record::Message(message) = sent(built(&mut builder, &values)) else {
+            panic!()
+        };
+        assert_eq!(
+            (message.r#type.as_str(), message.user_id.as_str()),
+            ("identify", "1")
+        );
+        let traits = from_struct(&message.traits.unwrap());
+        assert_eq!(
+            traits,
+            json!({"age": "65+", "income": "35-49K", "household_size": 5, "kids_count": 0})
+        );
+    }
+
+    #[test]
+    fn a_line_of_a_basket_is_a_purchase() {
+        let mut builder = builder("complete-journey-transactions", What::Events);
+        let values = [
+            ("household_id", "2261"),
+            ("store_id", "309"),
+            ("basket_id", "31625220889"),
+            ("product_id", "940996"),
+            ("quantity", "2.0"),
+            ("sales_value", "3.86"),
+            ("transaction_timestamp", "2017-01-28 19:06:53"),
+        ];
+        let Record::Message(message) = sent(built(&mut builder, &values)) else {
+            panic!()
+        };
+        assert_eq!(message.event, "Order Completed");
+        assert_eq!(message.message_id, "cj-2261-31625220889-940996");
+        let properties = from_struct(&message.properties.unwrap());
+        assert_eq!(properties["product_id"], "940996");
+        assert_eq!(properties["quantity"], 2);
+        assert_eq!(properties["revenue"], 3.86);
+        assert_eq!(message.timestamp, Some(from_ms(1_485_648_413_000)));
+    }
+
+    #[test]
+    fn invoices_are_purchases_and_cancellations_are_refunds() {
+        let base = [
+            ("StockCode", "22087"),
+            ("Description", "PAPER BUNTING"),
+            ("InvoiceDate", "2009-12-01 10:33:00"),
+            ("Price", "2.95"),
+        ];
+        let row = |more: &[(&'static str, &'static str)]| {
+            let mut builder = builder("online-retail-events", What::Events);
+            built(&mut builder, &[&base[..], more].concat())
+        };
+        let message = |b: Built| match sent(b) {
+            Record::Message(message) => message,
+            other => panic!("{other:?}"),
+        };
+        let bought = message(row(&[
+            ("Invoice", "489434"),
+            ("Quantity", "12"),
+            ("Customer ID", "13085.0"),
+        ]));
+        assert_eq!(
+            (bought.event.as_str(), bought.user_id.as_str()),
+            ("Order Completed", "13085")
+        );
+        let properties = bought.properties.unwrap();
+        assert_eq!(from_value(&properties.fields["revenue"]), json!(35.4));
+        let returned = message(row(&[
+            ("Invoice", "C489449"),
+            ("Quantity", "-12"),
+            ("Customer ID", "1"),
+        ]));
+        assert_eq!(returned.event, "Order Refunded");
+        assert_eq!(
+            from_value(&returned.properties.unwrap().fields["quantity"]),
+            json!(12)
+        );
+        let guest = message(row(&[
+            ("Invoice", "489434"),
+            ("Quantity", "1"),
+            ("Customer ID", ""),
+        ]));
+        assert_eq!(
+            (guest.user_id.as_str(), guest.anonymous_id.as_str()),
+            ("", "invoice-489434")
+        );
+        // Stock that was lost is nobody's behaviour.
+        let lost = row(&[
+            ("Invoice", "489464"),
+            ("Quantity", "-240"),
+            ("Customer ID", ""),
+        ]);
+        assert_eq!(lost, Built::Skipped);
+        let broken = row(&[
+            ("Invoice", "489434"),
+            ("Quantity", "many"),
+            ("Customer ID", "1"),
+        ]);
+        let Built::Rejected(reason) = broken else {
+            panic!()
+        };
+        assert_eq!(reason, "Quantity: \"many\" is not a number");
+    }
+}
