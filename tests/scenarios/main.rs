@@ -16,4 +16,5 @@ mod outcomes;
 mod protocols;
 mod rules;
 mod shutdown;
+mod startup;
 mod workspaces;

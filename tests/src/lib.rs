@@ -16,6 +16,7 @@ pub use api::{Answer, Api};
 pub use attune_testkit::wait_until;
 pub use binary::repository;
 pub use deployment::{ADMIN_KEY, Deployment, Service, Topology};
+pub use process::attempt;
 
 use std::time::Duration;
 

@@ -141,3 +141,25 @@ async fn ready_line(stdout: tokio::process::ChildStdout) -> Option<String> {
     }
     None
 }
+
+/// Starts the program where it is expected to refuse: its exit code and what it said.
+pub async fn attempt(settings: &[(&str, &str)]) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut command = Command::new(binary::attune());
+    command
+        .arg("serve")
+        .env_clear()
+        .current_dir(directory.path())
+        .kill_on_drop(true);
+    for (key, value) in settings {
+        command.args(["--set", &format!("{key}={value}")]);
+    }
+    let ended = timeout(PATIENCE, command.output())
+        .await
+        .expect("it refuses in time");
+    let output = ended.expect("the program can be started");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}

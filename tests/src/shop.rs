@@ -17,7 +17,8 @@ const PER_CATEGORY: usize = 6;
 
 /// All items' ids: `tents-1` … `packs-6`.
 pub fn item_ids() -> Vec<String> {
-    let numbered = |category: &'static str| (1..=PER_CATEGORY).map(move |n| format!("{category}-{n}"));
+    let numbered =
+        |category: &'static str| (1..=PER_CATEGORY).map(move |n| format!("{category}-{n}"));
     CATEGORIES
         .into_iter()
         .flat_map(|c| numbered(c).collect::<Vec<_>>())
