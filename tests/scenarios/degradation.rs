@@ -1,5 +1,7 @@
-//! A service that is down costs its part of the answer, never the answer, and the
-//! answer says whose part is missing.
+//! A service that is down or hangs costs its part of the answer, never the answer, and
+//! the answer says whose part is missing.
+
+use std::time::{Duration, Instant};
 
 use attune_e2e::{
     Api, Deployment, PATIENCE, Service, Topology,
@@ -101,4 +103,35 @@ async fn without_messaging_there_are_slots_and_no_words() {
         assert_eq!(shown(&answer).len(), 5, "{answer}");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_hangs_costs_its_slice_of_the_deadline_and_no_more() {
+    let (deployment, api) = deployment().await;
+    let peers = [
+        Service::Profile,
+        Service::RuleEngine,
+        Service::Catalog,
+        Service::Messaging,
+    ];
+    for service in peers {
+        deployment.freeze(service).await;
+        let begin = Instant::now();
+        let answer = personalize(&api, "nia", "home", 5).await;
+        let took = begin.elapsed();
+        deployment.thaw(service).await;
+        assert_eq!(degraded(&answer), [service.name()], "{answer}");
+        let reason = &answer["degradations"][0]["reason"];
+        assert_eq!(reason, "DEADLINE_EXCEEDED", "{answer}");
+        assert!(!slots(&answer, 0).is_empty(), "{answer}");
+        // The deadline of callers that send none is a second.
+        assert!(
+            took < Duration::from_millis(1500),
+            "{service:?} cost {took:?}"
+        );
+        wait_until("the answer is whole again", PATIENCE, || async {
+            degraded(&personalize(&api, "nia", "home", 5).await).is_empty()
+        })
+        .await;
+    }
 }

@@ -127,6 +127,15 @@ impl Deployment {
         self.process_mut(service).terminate().await
     }
 
+    /// Stops the process of a service where it stands: it is there, and silent.
+    pub async fn freeze(&self, service: Service) {
+        self.process(service).signal("STOP").await;
+    }
+
+    pub async fn thaw(&self, service: Service) {
+        self.process(service).signal("CONT").await;
+    }
+
     /// Starts the process of a service again and waits until it can be called.
     pub async fn restart(&mut self, service: Service) {
         self.process_mut(service).restart().await;

@@ -55,12 +55,18 @@ impl Process {
         child.kill().await.expect("it can be killed");
     }
 
+    /// Sends a signal by its name without `SIG`.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.as_ref().and_then(Child::id).expect("it runs");
+        let arguments = [format!("-{name}"), id.to_string()];
+        let sent = Command::new("kill").args(arguments).status().await;
+        assert!(sent.is_ok_and(|s| s.success()), "the signal is sent");
+    }
+
     /// As an orchestrator asks it to leave.
     pub async fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM").await;
         let mut child = self.child.take().expect("it runs");
-        let id = child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(sent.is_ok_and(|s| s.success()), "the signal is sent");
         let exit = timeout(PATIENCE, child.wait()).await;
         exit.unwrap_or_else(|_| panic!("{} does not leave", self.plan.name))
             .expect("its end is reported")
