@@ -1,5 +1,6 @@
 //! The gateway's settings, typed and defaulted. Read once, at start.
 
+use attune_errors::Violations;
 use attune_rpc::Limits;
 use attune_settings::Secret;
 use schemars::JsonSchema;
@@ -43,6 +44,34 @@ impl Default for Config {
             personalize: Personalize::default(),
         }
     }
+}
+
+impl Config {
+    const SECRET_CHARS_MIN: usize = 16;
+
+    /// What types and ranges do not say.
+    pub fn check(&self) -> Result<(), Violations> {
+        let mut found = Violations::new();
+        let key = self.bootstrap_admin_key.expose();
+        let visible = key.bytes().all(|b| b.is_ascii_graphic());
+        let fits = visible && key.len() >= Self::SECRET_CHARS_MIN;
+        if !key.is_empty() && !fits {
+            let rule = "must be at least 16 visible ASCII characters";
+            found.push("bootstrap_admin_key", rule);
+        }
+        for (i, origin) in self.cors.allowed_origins.iter().enumerate() {
+            if origin != "*" && !is_origin(origin) {
+                let rule = "must be * or an origin such as https://shop.example";
+                found.push(format!("cors.allowed_origins[{i}]"), rule);
+            }
+        }
+        found.into_result()
+    }
+}
+
+/// A scheme, a host and perhaps a port, as browsers send them.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
 }
 
 /// Cross-origin calls. They carry keys and never cookies.
@@ -125,5 +154,34 @@ impl Personalize {
             catalog: self.catalog_share,
             messaging: self.messaging_share,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_the_settings_is_told() {
+        let origins = ["https://shop.example", "*", "shop.example", "https://a.b/c"];
+        let config = Config {
+            bootstrap_admin_key: "too short".to_owned().into(),
+            cors: Cors {
+                allowed_origins: origins.map(str::to_owned).to_vec(),
+                ..Cors::default()
+            },
+            ..Config::default()
+        };
+        let found = config.check().unwrap_err();
+        let fields: Vec<_> = found.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "bootstrap_admin_key",
+                "cors.allowed_origins[2]",
+                "cors.allowed_origins[3]",
+            ]
+        );
+        assert_eq!(Config::default().check(), Ok(()));
     }
 }

@@ -31,11 +31,9 @@ pub enum Error {
     Routes(#[from] crate::http::RouteFault),
     #[error("reflection cannot be served")]
     Reflection(#[from] tonic_reflection::server::Error),
-    #[error("gateway.{key} {problem}")]
-    Config {
-        key: &'static str,
-        problem: &'static str,
-    },
+    /// Settings that only this crate can judge; only ever at start.
+    #[error("gateway settings: {0}")]
+    Config(Violations),
 }
 
 impl From<Status> for Error {
@@ -53,7 +51,7 @@ impl Error {
             Self::Exists { resource, name } => Fault::exists(resource, name).into(),
             Self::Scope(scope) => Fault::scope_insufficient(scope).into(),
             Self::Peer(status) => *status,
-            Self::Routes(_) | Self::Reflection(_) | Self::Config { .. } => {
+            Self::Routes(_) | Self::Reflection(_) | Self::Config(_) => {
                 Fault::internal(&self, request_id).into()
             }
         }

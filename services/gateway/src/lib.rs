@@ -53,6 +53,7 @@ pub struct Gateway {
 impl Gateway {
     /// Makes the first admin key if there is to be one, and reads the others.
     pub async fn open(config: Config, database: Database, peers: Peers) -> Result<Self, Error> {
+        config.check().map_err(Error::Config)?;
         let store = Store::new(database);
         Access::bootstrap(&store, &config.bootstrap_admin_key).await?;
         let rate = config.key_requests_per_second_max;

@@ -30,19 +30,11 @@ impl Access {
 
     /// Makes the workspace `default` and its first admin key.
     pub async fn bootstrap(store: &Store, secret: &Secret) -> Result<(), Error> {
-        const SECRET_CHARS_MIN: usize = 16;
         let workspace = StoredWorkspace {
             workspace: Workspace::DEFAULT.to_owned(),
             display_name: "Default".to_owned(),
             create_ms: time::now_ms(),
         };
-        let too_short = !secret.is_empty() && secret.expose().chars().count() < SECRET_CHARS_MIN;
-        if too_short {
-            return Err(Error::Config {
-                key: "bootstrap_admin_key",
-                problem: "must have at least 16 characters",
-            });
-        }
         let key = (!secret.is_empty()).then(|| StoredKey {
             workspace: Workspace::DEFAULT.to_owned(),
             api_key_id: "bootstrap".to_owned(),

@@ -59,11 +59,14 @@ impl Door {
         personalization: Arc<Personalization>,
         peers: Peers,
     ) -> Self {
+        // The stack in front of the door bounds messages, and tells so with a reason.
+        let unbounded = usize::MAX;
         Self(Arc::new(Inner {
             methods: Methods::read(),
             keyring,
-            access: AccessServiceServer::new(access),
-            collection: CollectionServiceServer::new(collection),
+            access: AccessServiceServer::new(access).max_decoding_message_size(unbounded),
+            collection: CollectionServiceServer::new(collection)
+                .max_decoding_message_size(unbounded),
             personalization: PersonalizationServer(personalization),
             peers,
         }))

@@ -5,6 +5,7 @@
 use std::{convert::Infallible, io::Read, sync::Arc};
 
 use attune_errors::Fault;
+use attune_rpc::{RequestId, metadata::REQUEST_ID};
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -59,8 +60,27 @@ impl Transcoder {
         }
     }
 
-    /// Answers any request, with a failure if need be.
-    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    /// Answers any request, with a failure if need be, and with the id by which the
+    /// logs know it.
+    pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+        let headers = request.headers_mut();
+        let sent = headers.get(&REQUEST_ID).filter(|id| is_fit(id));
+        let id = match sent {
+            Some(sent) => sent.clone(),
+            None => {
+                let made = HeaderValue::from_str(RequestId::mint().as_str());
+                // An id is always visible ASCII.
+                let made = made.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+                headers.insert(&REQUEST_ID, made.clone());
+                made
+            }
+        };
+        let mut response = self.route(request).await;
+        response.headers_mut().insert(&REQUEST_ID, id);
+        response
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         let (route, texts) = match self.routes.find(request.method(), path) {
             Lookup::Found(route, texts) => (route.clone(), texts),
@@ -123,6 +143,11 @@ async fn run<T: Send + 'static>(
     }
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Fault::internal(&e, "").into())
+}
+
+/// As the server stack judges it, which gives a request a new id otherwise.
+fn is_fit(id: &HeaderValue) -> bool {
+    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, Fault> {

@@ -63,9 +63,10 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    fn stranger() -> Self {
+    /// Somebody whose consent could not be asked for, and so nobody's data is used.
+    fn out_of_reach() -> Self {
         Self {
-            basis: Basis::Full.into(),
+            basis: Basis::ContextOnly.into(),
             ..Self::default()
         }
     }
@@ -182,6 +183,7 @@ impl Personalization {
 
     async fn person(&self, answer: &mut Answer<'_>, subject: Subject) -> Result<Person, Error> {
         let key = SubjectKey::of(&answer.caller.workspace, &subject);
+        let generation = self.stale.generation();
         let request = GetSnapshotRequest {
             subject: Some(subject),
         };
@@ -196,13 +198,13 @@ impl Personalization {
                     segments: found.segments,
                     snapshot: found.snapshot,
                 };
-                self.stale.remember_person(key, &person);
+                self.stale.remember_person(key, &person, generation);
                 Ok(person)
             }
             Err(status) => {
                 answer.degraded.note(Peer::Profile, status)?;
                 let known = self.stale.person(&key);
-                Ok(known.unwrap_or_else(Person::stranger))
+                Ok(known.unwrap_or_else(Person::out_of_reach))
             }
         }
     }

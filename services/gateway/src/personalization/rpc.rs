@@ -35,17 +35,17 @@ impl Server {
             Some("Personalize") => Box::pin(async move {
                 let codec = ProstCodec::<wire::PersonalizeResponse, _>::default();
                 let method = tower::service_fn(|r| personalize(service.clone(), r));
-                Ok(Grpc::new(codec).unary(method, request).await)
+                Ok(server(codec).unary(method, request).await)
             }),
             Some("BatchPersonalize") => Box::pin(async move {
                 let codec = ProstCodec::<wire::BatchPersonalizeResponse, _>::default();
                 let method = tower::service_fn(|r| batch(service.clone(), r));
-                Ok(Grpc::new(codec).server_streaming(method, request).await)
+                Ok(server(codec).server_streaming(method, request).await)
             }),
             Some("ReportOutcomes") => Box::pin(async move {
                 let codec = ProstCodec::<ReportOutcomesResponse, _>::default();
                 let method = tower::service_fn(|r| report(service.clone(), r));
-                Ok(Grpc::new(codec).unary(method, request).await)
+                Ok(server(codec).unary(method, request).await)
             }),
             _ => {
                 let unknown = Status::from(Fault::method_unknown(path)).into_http();
@@ -53,6 +53,11 @@ impl Server {
             }
         }
     }
+}
+
+/// The door has bounded what arrives; another limit here would only be told worse.
+fn server<C: tonic::codec::Codec>(codec: C) -> Grpc<C> {
+    Grpc::new(codec).max_decoding_message_size(usize::MAX)
 }
 
 async fn personalize(

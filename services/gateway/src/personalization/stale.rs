@@ -2,7 +2,10 @@
 //! Written sparingly: what is fresh already is left alone, since every answer passes.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -67,6 +70,8 @@ pub struct LastRanking {
 }
 
 pub struct Stale {
+    /// Counts how often all people were forgotten.
+    generation: AtomicU64,
     people: Cache<SubjectKey, Arc<LastPerson>>,
     rankings: Cache<PlacementKey, Arc<LastRanking>>,
 }
@@ -82,12 +87,26 @@ impl Stale {
             .max_capacity(settings.stale_rankings_max)
             .time_to_live(RANKING_AGE_MAX)
             .build();
-        Self { people, rankings }
+        Self {
+            generation: AtomicU64::new(0),
+            people,
+            rankings,
+        }
     }
 
-    pub fn remember_person(&self, key: SubjectKey, person: &Person) {
+    /// To be taken before a person is read, and given back with what was read.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Not if all were forgotten since: what was read may be what was withdrawn. Nor
+    /// strangers, of whom there is nothing to remember.
+    pub fn remember_person(&self, key: SubjectKey, person: &Person, generation: u64) {
         let fresh = |last: Arc<LastPerson>| last.since.elapsed() < FRESH;
-        if self.people.get(&key).is_some_and(fresh) {
+        if person.profile_id.is_empty()
+            || generation != self.generation()
+            || self.people.get(&key).is_some_and(fresh)
+        {
             return;
         }
         let last = LastPerson {
@@ -106,6 +125,7 @@ impl Stale {
     }
 
     pub fn forget_profiles(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.people.invalidate_all();
     }
 

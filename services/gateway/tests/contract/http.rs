@@ -30,6 +30,17 @@ async fn post(rig: &Rig, headers: Headers<'_>, body: &[u8]) -> crate::rig::Answe
 }
 
 #[tokio::test]
+async fn every_answer_names_its_request() {
+    for rig in rigs("ids").await {
+        let answer = post(&rig, &[("x-request-id", "mine")], TRACK.as_bytes()).await;
+        assert_eq!(answer.headers["x-request-id"], "mine");
+        assert_eq!(rig.peers.calls("Ingest")[0].headers["x-request-id"], "mine");
+        let made = post(&rig, &[], TRACK.as_bytes()).await.headers["x-request-id"].clone();
+        assert_eq!(rig.peers.calls("Ingest")[1].headers["x-request-id"], made);
+    }
+}
+
+#[tokio::test]
 async fn unknown_paths_and_verbs_are_told_as_status() {
     for rig in rigs("paths").await {
         let answer = rig.http("GET", "/v1/nothing", "").await;
