@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{serve, settings};
+use crate::{demo, import, serve, settings};
 
 /// Personalization for every channel: profiles, catalog, rules, messages.
 #[derive(Debug, Parser)]
@@ -19,6 +19,11 @@ pub struct Cli {
 pub enum Command {
     /// Run all services in this process, or some of them.
     Serve(SettingsArgs),
+    /// Send a file of items, profiles or events to a running gateway.
+    Import(import::ImportArgs),
+    /// Show what it does: a small shop in a scratch directory, and its front page for
+    /// three people.
+    Demo(demo::DemoArgs),
     /// Print a configuration file with every key, explained, at its default.
     Config,
 }
@@ -58,6 +63,8 @@ pub fn run(cli: Cli) -> ExitCode {
                 ExitCode::from(2)
             }
         },
+        Command::Import(args) => run_async_for(import::run(args)),
+        Command::Demo(args) => run_async(demo::run(args)),
         Command::Config => {
             print!("{}", settings::reference());
             ExitCode::SUCCESS
@@ -65,8 +72,13 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Runs one command on a runtime of its own and tells why it failed.
 fn run_async(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    run_async_for(async { command.await.map(|()| true) })
+}
+
+/// Runs one command on a runtime of its own and tells why it failed; false is a failure
+/// that the command has told itself.
+fn run_async_for(command: impl Future<Output = anyhow::Result<bool>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -74,7 +86,8 @@ fn run_async(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(command))
     {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("attune: {error:#}");
             ExitCode::FAILURE

@@ -2,6 +2,8 @@
 //! module of its own.
 
 mod cli;
+mod demo;
+mod import;
 mod serve;
 mod settings;
 

@@ -71,7 +71,8 @@ impl Error {
                     .with("locale", locale)
             }
             Self::NotConfigured { setting } => {
-                Fault::wrong_state(setting, "not set").with("setting", setting)
+                let state = format!("not set up to send e-mail: set {setting}");
+                Fault::wrong_state("messaging", state).with("setting", setting)
             }
             Self::Resource(error) => error.into_fault(SERVICE, request_id),
             Self::Storage(error) => error.to_fault(SERVICE, request_id),

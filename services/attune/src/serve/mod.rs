@@ -7,8 +7,9 @@ mod service_name;
 mod signals;
 mod terms;
 
-pub use run::run;
+pub use run::{Running, run};
 pub use service_name::ServiceName;
+pub use signals::cancel_on_signal;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
