@@ -17,7 +17,10 @@ use tonic::{Code, Status};
 use crate::{
     Error,
     clients::Clients,
-    convert::collection::{self as convert, Setting, USER_ID},
+    convert::{
+        collection::{self as convert, Setting, USER_ID},
+        verdict,
+    },
 };
 
 #[derive(Clone)]
@@ -39,7 +42,7 @@ impl Collection {
         let setting = self.setting();
         let (message, shape) = convert::message(message, &setting);
         let sent = self.ingest(caller, vec![message]).await;
-        sent.map_err(|status| convert::rename_single(status, &shape).into())
+        sent.map_err(|status| verdict::rename_single(status, &shape).into())
     }
 
     /// Many calls: all of them are taken, or none.
@@ -58,7 +61,7 @@ impl Collection {
         let (messages, shapes): (Vec<_>, Vec<_>) =
             messages.map(|m| convert::message(m, &setting)).unzip();
         let sent = self.ingest(caller, messages).await;
-        sent.map_err(|status| convert::rename(status, "batch", &shapes).into())
+        sent.map_err(|status| verdict::rename(status, "batch", &shapes).into())
     }
 
     fn setting(&self) -> Setting {

@@ -3,3 +3,4 @@
 pub mod access;
 pub mod collection;
 pub mod personalize;
+pub mod verdict;

@@ -54,14 +54,13 @@ where
             .map_response(|response: Response<B>| response.map(tonic::body::Body::new)),
     );
     let json = Transcoder::new(routes, boxed.clone(), body_bytes_max);
-    let front = Front {
-        json: Web::new(cors.layer(tower::service_fn(move |request| {
-            let json = json.clone();
-            async move { Ok(json.answer(request).await) }
-        }))),
-        grpc_web: Web::new(cors.layer(grpc_web(boxed))),
-        door,
-    };
+    let json = Web::new(cors.layer(tower::service_fn(move |request| {
+        let json = json.clone();
+        async move { Ok(json.answer(request).await) }
+    })));
+    let grpc_web = Web::new(cors.layer(grpc_web(boxed)));
+    let browsers = Arc::new(Browsers { grpc_web, json });
+    let front = Front { door, browsers };
     let open = get(move || std::future::ready(openapi_json(document.clone()))).layer(cors);
     Ok(health
         .router()
@@ -135,10 +134,15 @@ fn cors_layer(cors: &Cors) -> CorsLayer {
         .max_age(Duration::from_secs(cors.max_age_s))
 }
 
-/// Tells the ways apart.
+/// Tells the ways apart. Cloned for every request, so all but the door is shared.
 #[derive(Clone)]
 struct Front<D> {
     door: D,
+    browsers: Arc<Browsers>,
+}
+
+/// The ways that pass CORS.
+struct Browsers {
     grpc_web: Web,
     json: Web,
 }
@@ -159,18 +163,15 @@ where
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Each way is made ready when it is taken.
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The others end here too, and are made ready when they are taken.
+        self.door.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match Form::of(&request) {
             Form::Grpc => {
-                let answer = self
-                    .door
-                    .clone()
-                    .oneshot(request.map(tonic::body::Body::new));
+                let answer = self.door.call(request.map(tonic::body::Body::new));
                 Box::pin(async move {
                     let mut answer = answer.await?;
                     // Foreign clients refuse long headers, and failures travel in them.
@@ -178,8 +179,8 @@ where
                     Ok(answer.map(Body::new))
                 })
             }
-            Form::GrpcWeb => Box::pin(self.grpc_web.clone().oneshot(request)),
-            Form::Json => Box::pin(self.json.clone().oneshot(request)),
+            Form::GrpcWeb => Box::pin(self.browsers.grpc_web.clone().oneshot(request)),
+            Form::Json => Box::pin(self.browsers.json.clone().oneshot(request)),
         }
     }
 }

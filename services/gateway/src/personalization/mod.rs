@@ -35,7 +35,7 @@ use crate::{
     Error,
     clients::Clients,
     config::Config,
-    convert::{collection, personalize as convert},
+    convert::{collection, personalize as convert, verdict},
     domain::{
         budget::{Budget, Shares},
         key::{Scopes, scope_name},
@@ -177,7 +177,7 @@ impl Personalization {
             Ok(_) => Ok(()),
             Err(status) => answer
                 .degraded
-                .note(Peer::Profile, collection::rename(status, "events", &shapes)),
+                .note(Peer::Profile, verdict::rename(status, "events", &shapes)),
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use self::{comments::Comments, schema::Schemas};
 use super::routes::{Body, FieldPath, Route, Routes};
-use attune_api::r#type::v1::Scope;
+use crate::domain::key::scope_name;
 
 /// Builds the document; done once, at start.
 pub fn document(routes: &Routes) -> Value {
@@ -182,15 +182,6 @@ fn security_schemes() -> Value {
             "description": "An API key as user name without a password, as Segment's SDKs send it.",
         },
     })
-}
-
-fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Unspecified => "none",
-        Scope::Write => "write",
-        Scope::Read => "read",
-        Scope::Admin => "admin",
-    }
 }
 
 fn verb(verb: &Verb) -> String {
