@@ -31,6 +31,8 @@ pub struct Config {
     /// Messages that may be on their way to the database; more are refused as overload.
     #[schemars(range(min = 1_000, max = 10_000_000))]
     pub messages_waiting_max: u32,
+    /// The log of changes.
+    pub log: attune_events::Config,
 }
 
 /// What holds where nothing was decided.
@@ -60,6 +62,7 @@ impl Default for Config {
             future_hours_max: 24,
             properties_bytes_max: 32 << 10,
             messages_waiting_max: 65_536,
+            log: attune_events::Config::default(),
         }
     }
 }

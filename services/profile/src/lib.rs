@@ -47,15 +47,18 @@ impl Profile {
 
     /// What it tells the others.
     pub fn log(&self) -> Option<LogSource> {
-        let database = self.0.shared.database.clone();
-        Some(LogSource {
-            name: NAME,
-            database,
-        })
+        Some(self.source())
+    }
+
+    fn source(&self) -> LogSource {
+        LogSource::new(NAME, self.0.shared.database.clone())
     }
 
     /// Background work; stops when the tasks do. What was taken in by then is written.
     pub fn start(&self, tasks: &Tasks, _peers: &Peers) {
+        if let Some(age) = self.0.shared.config.log.retention() {
+            self.source().trim_older_than(age, tasks);
+        }
         if !self.0.shared.database.is_embedded() {
             let follow = service::follow::run(self.0.shared.clone(), tasks.clone());
             tasks.spawn("profile: own log", follow);

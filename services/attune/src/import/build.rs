@@ -205,13 +205,10 @@ fn item(rule: &ItemRule, item_id: String, row: &Row) -> Result<Item, String> {
             _ => {}
         }
     }
-    let price = match number(rule.price.as_ref(), row)? {
-        None => None,
-        Some(amount) => Some(Money {
-            currency_code: rule.currency_code.clone(),
-            amount,
-        }),
-    };
+    let price = number(rule.price.as_ref(), row)?.map(|amount| Money {
+        currency_code: rule.currency_code.clone(),
+        amount,
+    });
     let stock = match number(rule.stock.as_ref(), row)? {
         None => None,
         Some(stock) if stock.fract() == 0.0 && stock.abs() < 9e15 => Some(stock as i64),

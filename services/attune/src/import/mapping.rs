@@ -278,10 +278,9 @@ pub const SHIPPED: [(&str, &str); 5] = [
 
 /// The text of a mapping: a file, or one that comes with the program.
 pub fn text_of(name: &str) -> anyhow::Result<String> {
-    if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-        if !Path::new(name).exists() {
-            return Ok((*text).to_owned());
-        }
+    let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+    if let (Some((_, text)), false) = (shipped, Path::new(name).exists()) {
+        return Ok((*text).to_owned());
     }
     std::fs::read_to_string(name).map_err(|error| {
         let shipped: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();

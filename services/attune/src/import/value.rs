@@ -101,6 +101,8 @@ impl<'de> Deserialize<'de> for FieldSpec {
 #[derive(Debug, Clone)]
 pub struct Field {
     source: Source,
+    /// What it is read from, as the mapping says it.
+    label: String,
     kind: Kind,
     time: TimeFormat,
     values: BTreeMap<String, String>,
@@ -141,8 +143,10 @@ impl FieldSpec {
         if spec.multiply_by.is_some() && spec.kind != Kind::Number {
             return Err("multiply_by needs type = \"number\"".into());
         }
+        let label = spec.column.as_ref().or(spec.template.as_ref());
         Ok(Field {
             source,
+            label: label.map_or_else(|| "a constant".to_owned(), Clone::clone),
             kind: spec.kind,
             time: TimeFormat::new(spec.format.clone(), spec.time_zone.as_deref())?,
             values: spec.values.clone(),
@@ -160,7 +164,7 @@ impl Field {
     pub fn read(&self, row: &Row) -> Result<Option<Json>, String> {
         let value = self.value(row)?;
         if value.is_none() && self.required {
-            return Err(format!("{}: must not be empty", self.label(row)));
+            return Err(format!("{}: must not be empty", self.label));
         }
         Ok(value)
     }
@@ -169,11 +173,11 @@ impl Field {
     pub fn read_ms(&self, row: &Row) -> Result<Option<i64>, String> {
         let text = self.text(row)?;
         match text {
-            None if self.required => Err(format!("{}: must not be empty", self.label(row))),
+            None if self.required => Err(format!("{}: must not be empty", self.label)),
             None => Ok(None),
             Some(text) => {
                 let timestamp = self.time.timestamp(&text);
-                let timestamp = timestamp.map_err(|e| format!("{}: {e}", self.label(row)))?;
+                let timestamp = timestamp.map_err(|e| format!("{}: {e}", self.label))?;
                 Ok(Some(timestamp.as_millisecond()))
             }
         }
@@ -189,7 +193,7 @@ impl Field {
             return Ok(None);
         };
         let value = self.typed(&text, row);
-        value.map_err(|why| format!("{}: {why}", self.label(row)))
+        value.map_err(|why| format!("{}: {why}", self.label))
     }
 
     fn text(&self, row: &Row) -> Result<Option<String>, String> {
@@ -207,7 +211,7 @@ impl Field {
             Some(mapped) => Ok(Some(mapped.clone())),
             None if self.only_values => Err(format!(
                 "{}: \"{text}\" is not among the values",
-                self.label(row)
+                self.label
             )),
             None => Ok(Some(text)),
         }
@@ -245,13 +249,6 @@ impl Field {
             number = (number * 10_000.0).round() / 10_000.0;
         }
         Ok(if self.absolute { number.abs() } else { number })
-    }
-
-    fn label<'a>(&'a self, row: &'a Row) -> &'a str {
-        match self.source {
-            Source::Column(index) => row.name(index),
-            _ => "a template",
-        }
     }
 }
 
