@@ -35,11 +35,10 @@ pub struct Smtp {
     /// The server that mails are handed to. Empty: no mail can be sent, and a call
     /// that wants to is refused.
     pub host: String,
-    /// Its port.
     /// Where it listens: usually 587 with STARTTLS, 465 with TLS from the start.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
-    /// How the connection is encrypted: `starttls`, `implicit` or `none`.
+    /// How the connection is encrypted: upgraded, from the start, or not at all.
     pub tls: Tls,
     /// A PEM file with the authority that signed the server's certificate, beside
     /// those that the system trusts.
@@ -113,7 +112,6 @@ pub struct Delivery {
     #[schemars(range(min = 1))]
     pub retry_delay_ms_min: i64,
     /// Between any two attempts, however many there were.
-    /// No delay is longer.
     #[schemars(range(min = 1))]
     pub retry_delay_ms_max: i64,
     /// A message that a worker took and said nothing more of is taken by another one
