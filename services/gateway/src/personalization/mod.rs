@@ -5,6 +5,7 @@
 mod compose;
 mod degradations;
 mod editorial;
+mod once;
 mod render;
 mod rpc;
 mod stale;
@@ -29,7 +30,7 @@ use self::{
     compose::Items,
     degradations::{Degradations, Peer},
     editorial::Editorial,
-    stale::{PlacementKey, Stale, SubjectKey},
+    stale::{PlacementKey, Stale},
 };
 use crate::{
     Error,
@@ -182,7 +183,7 @@ impl Personalization {
     }
 
     async fn person(&self, answer: &mut Answer<'_>, subject: Subject) -> Result<Person, Error> {
-        let key = SubjectKey::of(&answer.caller.workspace, &subject);
+        let key = self.stale.subject(&answer.caller.workspace, &subject);
         let generation = self.stale.generation();
         let request = GetSnapshotRequest {
             subject: Some(subject),
@@ -203,7 +204,7 @@ impl Personalization {
             }
             Err(status) => {
                 answer.degraded.note(Peer::Profile, status)?;
-                let known = self.stale.person(&key);
+                let known = self.stale.person(key);
                 Ok(known.unwrap_or_else(Person::out_of_reach))
             }
         }
@@ -219,7 +220,11 @@ impl Personalization {
         let keys: Vec<_> = wanted
             .placements
             .iter()
-            .map(|p| PlacementKey::of(&answer.caller.workspace, &wanted.channel, &p.placement))
+            .map(|p| {
+                let workspace = &answer.caller.workspace;
+                self.stale
+                    .placement(workspace, &wanted.channel, &p.placement)
+            })
             .collect();
         let request = wire::DecideRequest {
             snapshot: person.snapshot.clone(),
@@ -251,7 +256,7 @@ impl Personalization {
                 answer.degraded.note(Peer::RuleEngine, status)?;
                 let stand_in = |(key, placement): (&PlacementKey, &PlacementRequest)| {
                     let excluded = &wanted.exclude_item_ids;
-                    self.stand_in(answer.caller, key, placement, excluded)
+                    self.stand_in(answer.caller, *key, placement, excluded)
                 };
                 Ok(keys.iter().zip(&wanted.placements).map(stand_in).collect())
             }
@@ -262,7 +267,7 @@ impl Personalization {
     fn stand_in(
         &self,
         caller: &Caller,
-        key: &PlacementKey,
+        key: PlacementKey,
         wanted: &PlacementRequest,
         excluded: &[Bytes],
     ) -> wire::PlacementDecision {

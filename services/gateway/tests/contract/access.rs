@@ -127,6 +127,24 @@ async fn a_secret_is_shown_once_and_a_key_lives_until_it_is_deleted() {
 }
 
 #[tokio::test]
+async fn keys_are_managed_over_http_too() {
+    for rig in rigs("http-keys").await {
+        let body = r#"{"displayName": "shop", "scopes": ["READ", "WRITE"]}"#;
+        let created = rig.http("POST", "/v1/apiKeys", body).await.json();
+        assert_eq!(created["scopes"], serde_json::json!(["WRITE", "READ"]));
+        let uri = format!("/v1/apiKeys/{}", created["apiKeyId"].as_str().unwrap());
+        let deleted = rig.http("DELETE", &uri, "").await;
+        assert_eq!(
+            (deleted.status.as_u16(), deleted.text.as_str()),
+            (200, "{}")
+        );
+        assert_eq!(rig.http("DELETE", &uri, "").await.status, 404);
+        let bad = rig.http("GET", "/v1/apiKeys?pageToken=nope&page_size=-1", "");
+        assert_eq!(bad.await.fields(), ["page_size", "page_token"]);
+    }
+}
+
+#[tokio::test]
 async fn other_replicas_learn_of_keys() {
     for rig in rigs_with("replicas", |c| c.key_refresh_ms = 100).await {
         let replica = rig.replica().await;
