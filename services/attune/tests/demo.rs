@@ -1,6 +1,8 @@
 //! The demo as a newcomer runs it: the program itself, its output and what it leaves
 //! behind.
 
+#![allow(clippy::unwrap_used)] // Helpers outside test functions fail the test just the same.
+
 use std::{
     collections::BTreeSet,
     fs,
