@@ -202,7 +202,8 @@ impl Settling {
         self.rejects.write(&batch.rejects)?;
         self.state.rows += batch.rows;
         self.state.counts.add(batch.counts);
-        if self.saved.elapsed() >= STATE_INTERVAL {
+        // At once after rejects, lest a resumed import writes them again.
+        if self.saved.elapsed() >= STATE_INTERVAL || !batch.rejects.is_empty() {
             self.save();
             self.saved = Instant::now();
         }

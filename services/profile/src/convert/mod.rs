@@ -98,6 +98,7 @@ pub fn list_events(request: ListEventsRequest) -> Result<EventsAsked, Error> {
     }
     let size = page::size(request.page_size, &mut violations);
     let before = page::read_place_token(&request.page_token, &mut violations);
+    text("type", &request.r#type, &mut violations);
     violations.into_result()?;
     Ok(EventsAsked {
         profile_id: profile_id(&request.profile_id)?,

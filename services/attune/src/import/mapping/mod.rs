@@ -1,178 +1,17 @@
 //! Mappings: how the columns of a file become items, profiles or events. Reads the TOML
 //! and finds every fault of it; knows neither files nor the network.
 
-use std::{collections::BTreeMap, path::Path};
+mod spec;
 
-use serde::Deserialize;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     template::{Columns, Template},
     value::{Field, FieldSpec, Kind},
 };
 
-/// A mapping as it is written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MappingFile {
-    pub kind: What,
-    /// Of CSV; one character.
-    #[serde(default = "comma")]
-    pub delimiter: char,
-    /// Rows that are left out, each named by conditions that all hold.
-    #[serde(default)]
-    pub skip: Vec<SkipSpec>,
-    pub item_type: Option<ItemTypeSpec>,
-    pub item: Option<ItemSpec>,
-    pub profile: Option<ProfileSpec>,
-    pub event: Option<EventSpec>,
-}
-
-fn comma() -> char {
-    ','
-}
-
-/// What a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    Profiles,
-    Items,
-    Events,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SkipSpec {
-    pub when: Vec<ConditionSpec>,
-}
-
-/// One thing that a column must be.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConditionSpec {
-    pub column: String,
-    pub equals: Option<String>,
-    pub is_one_of: Option<Vec<String>>,
-    pub starts_with: Option<String>,
-    pub less_than: Option<f64>,
-    pub is_empty: Option<bool>,
-    /// Turns it round.
-    #[serde(default)]
-    pub not: bool,
-}
-
-/// The type that the items are of, created or extended before they are sent.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ItemTypeSpec {
-    pub item_type_id: String,
-    #[serde(default)]
-    pub display_name: String,
-    #[serde(default)]
-    pub characteristics: Vec<CharacteristicSpec>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CharacteristicSpec {
-    pub name: String,
-    /// `TEXT`, `NUMBER`, … as in the API.
-    #[serde(rename = "type")]
-    pub kind: String,
-    #[serde(default)]
-    pub facet: bool,
-    #[serde(default)]
-    pub searchable: bool,
-    #[serde(default)]
-    pub enum_values: Vec<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ItemSpec {
-    /// Template. Of rows with the same id the first counts.
-    pub id: String,
-    /// Empty: the declared one.
-    #[serde(rename = "type", default)]
-    pub kind: String,
-    /// Templates, the first that is complete counts; by locale, or for all.
-    #[serde(default)]
-    pub title: Localized,
-    #[serde(default)]
-    pub description: Localized,
-    pub url: Option<String>,
-    pub image_url: Option<String>,
-    /// Templates; empty ones and repetitions are left out.
-    #[serde(default)]
-    pub categories: Vec<String>,
-    pub price: Option<FieldSpec>,
-    pub currency_code: Option<String>,
-    pub stock: Option<FieldSpec>,
-    #[serde(default)]
-    pub characteristics: BTreeMap<String, FieldSpec>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub enum Localized {
-    One(String),
-    Alternatives(Vec<String>),
-    ByLocale(BTreeMap<String, Vec<String>>),
-}
-
-impl Default for Localized {
-    fn default() -> Self {
-        Self::Alternatives(Vec::new())
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProfileSpec {
-    /// Template.
-    pub user_id: Option<String>,
-    /// Template.
-    pub anonymous_id: Option<String>,
-    /// Template: the anonymous id of rows without a user id.
-    pub guest_id: Option<String>,
-    /// Empty: made of the file and the line.
-    pub message_id: Option<String>,
-    /// When the traits were true; absent means now.
-    pub time: Option<FieldSpec>,
-    #[serde(default)]
-    pub traits: BTreeMap<String, FieldSpec>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventSpec {
-    /// Template.
-    pub user_id: Option<String>,
-    /// Template.
-    pub anonymous_id: Option<String>,
-    /// Template: the anonymous id of rows without a user id.
-    pub guest_id: Option<String>,
-    /// Empty: made of the file and the line.
-    pub message_id: Option<String>,
-    /// Template.
-    pub name: String,
-    /// Other names, the first whose conditions hold.
-    #[serde(default)]
-    pub variants: Vec<VariantSpec>,
-    pub time: FieldSpec,
-    /// `web`, `app`, `store` …
-    #[serde(default)]
-    pub channel: String,
-    #[serde(default)]
-    pub properties: BTreeMap<String, FieldSpec>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VariantSpec {
-    pub when: Vec<ConditionSpec>,
-    pub name: String,
-}
+use spec::{ConditionSpec, EventSpec, ItemSpec, Localized, MappingFile, ProfileSpec};
+pub use spec::{ItemTypeSpec, What};
 
 /// A mapping, ready to be applied to rows.
 #[derive(Debug, Clone)]
@@ -256,23 +95,23 @@ pub struct MappingFaults(pub Vec<String>);
 pub const SHIPPED: [(&str, &str); 5] = [
     (
         "complete-journey-products",
-        include_str!("../../mappings/complete-journey-products.toml"),
+        include_str!("../../../mappings/complete-journey-products.toml"),
     ),
     (
         "complete-journey-demographics",
-        include_str!("../../mappings/complete-journey-demographics.toml"),
+        include_str!("../../../mappings/complete-journey-demographics.toml"),
     ),
     (
         "complete-journey-transactions",
-        include_str!("../../mappings/complete-journey-transactions.toml"),
+        include_str!("../../../mappings/complete-journey-transactions.toml"),
     ),
     (
         "online-retail-items",
-        include_str!("../../mappings/online-retail-items.toml"),
+        include_str!("../../../mappings/online-retail-items.toml"),
     ),
     (
         "online-retail-events",
-        include_str!("../../mappings/online-retail-events.toml"),
+        include_str!("../../../mappings/online-retail-events.toml"),
     ),
 ];
 
