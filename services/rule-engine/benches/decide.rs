@@ -1,7 +1,7 @@
 //! How long a decision takes on a catalog of 92,331 items: one placement without rules,
 //! three placements with a thousand, and the same through the in-process channel.
 //! Everything is generated from a fixed seed. Prints one line per case; `--quick` does
-//! a tenth of the decisions.
+//! a tenth of the decisions, `--one` the first case alone.
 
 // A benchmark that cannot go on stops.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -81,6 +81,9 @@ async fn bench(decisions: usize) {
     let people: Vec<Vec<u8>> = (0..PEOPLE).map(|p| snapshot(p, &mut dice)).collect();
     let one = requests(&people, &["home"]);
     measure("one placement of 10", &engine, &one, decisions).await;
+    if std::env::args().any(|arg| arg == "--one") {
+        return;
+    }
 
     for id in ["second", "third"] {
         engine.put_placement(placement(id, "")).await.unwrap();

@@ -30,7 +30,7 @@ pub struct Config {
     pub purchasers_max: usize,
     /// Items whose similar items are remembered, per workspace.
     #[schemars(range(min = 1))]
-    pub similar_items_max: u64,
+    pub similar_items_max: usize,
 }
 
 impl Default for Config {

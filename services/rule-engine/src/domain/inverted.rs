@@ -11,11 +11,11 @@ use super::{
 };
 
 /// Entries of inverted lists that one search may visit.
-const VISITS_MAX: usize = 4096;
+const VISITS_MAX: usize = 2048;
 /// Candidates that are compared feature by feature.
-const COMPARED_MAX: usize = 192;
+const COMPARED_MAX: usize = 96;
 /// As many as a decision could use of one item.
-pub const NEIGHBOURS_MAX: usize = 32;
+pub const NEIGHBOURS_MAX: usize = 24;
 /// Below this share two items are not alike, they are only of the same type.
 const SHARE_MIN: f32 = 0.1;
 

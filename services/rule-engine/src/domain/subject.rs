@@ -13,8 +13,8 @@ use super::{
     popularity::Signal,
 };
 
-/// Items of recent events that are looked at.
-const RECENT_ITEMS_MAX: usize = 64;
+/// Items of recent events that are looked at: more than any source makes use of.
+const RECENT_ITEMS_MAX: usize = 24;
 
 /// One item that the person did something with, the newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 //! queued is stored before the process ends, and can be asked for meanwhile.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use attune_api::rules::v1::Decision;
@@ -14,7 +14,7 @@ use attune_storage::{Database, Error, Tx};
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use prost::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use super::metrics::Metrics;
 use crate::{
@@ -37,21 +37,33 @@ pub struct Logged {
     pub decided: Decided,
 }
 
-enum Entry {
-    Decision(Box<Logged>),
-    /// Answered when everything before it is stored.
-    Flush(oneshot::Sender<()>),
+/// What waits to be stored. A queue of our own, because a channel would wake the
+/// writer for every decision, which costs more than deciding.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// A chunk is full, or someone waits for what is queued.
+    is_due: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    decisions: VecDeque<Logged>,
+    /// Told when everything queued before them is stored.
+    flushes: Vec<oneshot::Sender<()>>,
+    is_closed: bool,
 }
 
 /// The near end of the queue.
 pub struct DecisionLog {
-    queue: mpsc::Sender<Entry>,
+    queue: Arc<Queue>,
+    queue_max: usize,
     writer: Mutex<Option<Writer>>,
     metrics: Arc<Metrics>,
 }
 
 struct Writer {
-    entries: mpsc::Receiver<Entry>,
+    queue: Arc<Queue>,
     database: Database,
     flush_after: Duration,
 }
@@ -63,11 +75,12 @@ impl DecisionLog {
         flush_after: Duration,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let (queue, entries) = mpsc::channel(queue_max.max(1));
+        let queue = Arc::new(Queue::default());
         Self {
-            queue,
+            queue: Arc::clone(&queue),
+            queue_max,
             writer: Mutex::new(Some(Writer {
-                entries,
+                queue,
                 database: database.clone(),
                 flush_after,
             })),
@@ -83,91 +96,81 @@ impl DecisionLog {
     }
 
     pub fn push(&self, logged: Logged) {
-        if self
-            .queue
-            .try_send(Entry::Decision(Box::new(logged)))
-            .is_err()
-        {
+        let mut waiting = self.queue.waiting.lock();
+        if waiting.is_closed || waiting.decisions.len() >= self.queue_max {
+            drop(waiting);
             self.metrics.unstored();
+            return;
+        }
+        waiting.decisions.push_back(logged);
+        let is_full = waiting.decisions.len() == CHUNK_MAX;
+        drop(waiting);
+        if is_full {
+            self.queue.is_due.notify_one();
         }
     }
 
     /// Returns when everything pushed before is stored.
     pub async fn flush(&self) {
-        if self.writer.lock().is_some() {
-            return;
-        }
         let (done, is_done) = oneshot::channel();
-        if self.queue.send(Entry::Flush(done)).await.is_ok() {
-            // Without an answer the writer has ended, and has stored what it had.
-            let _ = is_done.await;
+        {
+            let mut waiting = self.queue.waiting.lock();
+            if waiting.is_closed || self.writer.lock().is_some() {
+                return;
+            }
+            waiting.flushes.push(done);
         }
+        self.queue.is_due.notify_one();
+        // Without an answer the writer has ended, and has stored what it had.
+        let _ = is_done.await;
     }
 }
 
 impl Writer {
-    async fn run(mut self, tasks: Tasks) {
+    async fn run(self, tasks: Tasks) {
         let stop = tasks.token();
-        let mut batch = Vec::with_capacity(CHUNK_MAX);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = self.queue.is_due.notified() => {}
+                () = tokio::time::sleep(self.flush_after) => {}
+                () = stop.cancelled() => {}
+            }
+            self.store_all(&tasks).await;
+        }
+        self.queue.waiting.lock().is_closed = true;
+        self.store_all(&tasks).await;
+    }
+
+    /// Stores chunk by chunk until nothing waits.
+    async fn store_all(&self, tasks: &Tasks) {
         loop {
-            let first = tokio::select! {
-                biased;
-                first = self.entries.recv() => first,
-                () = stop.cancelled() => break,
+            let (batch, flushes) = {
+                let mut waiting = self.queue.waiting.lock();
+                let count = waiting.decisions.len().min(CHUNK_MAX);
+                let batch: Vec<Logged> = waiting.decisions.drain(..count).collect();
+                let is_last = waiting.decisions.is_empty();
+                let flushes = is_last.then(|| std::mem::take(&mut waiting.flushes));
+                (batch, flushes)
             };
-            let Some(first) = first else { break };
-            let waiters = self.gather(first, &mut batch, &stop).await;
-            self.store(&mut batch, &tasks).await;
-            for waiter in waiters {
+            self.store(batch, tasks).await;
+            let Some(flushes) = flushes else { continue };
+            for waiter in flushes {
                 // Whoever asked may have gone.
                 let _ = waiter.send(());
             }
-        }
-        self.entries.close();
-        while let Some(first) = self.entries.recv().await {
-            let waiters = self.gather(first, &mut batch, &stop).await;
-            self.store(&mut batch, &tasks).await;
-            drop(waiters);
+            return;
         }
     }
 
-    /// Fills a batch until it is full, old enough, or someone waits for it.
-    async fn gather(
-        &mut self,
-        first: Entry,
-        batch: &mut Vec<Logged>,
-        stop: &tokio_util::sync::CancellationToken,
-    ) -> Vec<oneshot::Sender<()>> {
-        let until = tokio::time::Instant::from_std(Instant::now() + self.flush_after);
-        let mut waiters = Vec::new();
-        let mut next = Some(first);
-        loop {
-            match next {
-                Some(Entry::Decision(logged)) => batch.push(*logged),
-                Some(Entry::Flush(waiter)) => waiters.push(waiter),
-                None => return waiters,
-            }
-            if batch.len() >= CHUNK_MAX {
-                return waiters;
-            }
-            let is_urgent = !waiters.is_empty() || stop.is_cancelled();
-            next = if is_urgent {
-                self.entries.try_recv().ok()
-            } else {
-                tokio::select! {
-                    next = self.entries.recv() => next,
-                    () = tokio::time::sleep_until(until) => None,
-                    () = stop.cancelled() => None,
-                }
-            };
-        }
-    }
-
-    async fn store(&self, batch: &mut Vec<Logged>, tasks: &Tasks) {
+    async fn store(&self, batch: Vec<Logged>, tasks: &Tasks) {
         if batch.is_empty() {
             return;
         }
-        let chunks = Arc::new(chunks(batch.drain(..)));
+        // Off the reactor: encoding a full chunk is milliseconds of work.
+        let encoded = tokio::task::spawn_blocking(move || chunks(batch.into_iter()));
+        let Ok(chunks) = encoded.await.map(Arc::new) else {
+            return;
+        };
         for tries in 1.. {
             let Err(error) = insert(&self.database, &chunks).await else {
                 return;

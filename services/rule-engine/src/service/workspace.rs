@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -98,18 +98,23 @@ impl State {
     }
 }
 
-/// Remembers which items are most like which.
+/// Remembers which items are most like which. By index and without an order of use:
+/// following who was asked for last would cost more than most answers are worth.
 pub struct Similar {
-    lists: Cache<ItemIndex, Arc<[Neighbour]>>,
+    lists: RwLock<Vec<Option<Arc<[Neighbour]>>>>,
+    remembered: AtomicUsize,
+    remembered_max: usize,
     /// Nothing was remembered yet, so there is nothing to forget: spares a first
     /// import the search for what each item would change.
     is_used: AtomicBool,
 }
 
 impl Similar {
-    fn new(items_max: u64) -> Self {
+    fn new(remembered_max: usize) -> Self {
         Self {
-            lists: Cache::new(items_max),
+            lists: RwLock::default(),
+            remembered: AtomicUsize::new(0),
+            remembered_max,
             is_used: AtomicBool::new(false),
         }
     }
@@ -123,21 +128,42 @@ impl Similar {
         if !self.is_used() {
             return;
         }
-        self.lists.invalidate(&index);
-        for (other, _) in neighbours(items, models, index) {
-            self.lists.invalidate(&other);
+        let near = neighbours(items, models, index);
+        let mut lists = self.lists.write();
+        for index in near.iter().map(|(near, _)| *near).chain([index]) {
+            if let Some(list) = lists.get_mut(index as usize)
+                && list.take().is_some()
+            {
+                self.remembered.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn remember(&self, index: ItemIndex, list: &Arc<[Neighbour]>) {
+        let mut lists = self.lists.write();
+        if self.remembered.load(Ordering::Relaxed) >= self.remembered_max {
+            lists.clear();
+            self.remembered.store(0, Ordering::Relaxed);
+        }
+        let at = index as usize;
+        if at >= lists.len() {
+            lists.resize(at + 1, None);
+        }
+        if lists[at].replace(Arc::clone(list)).is_none() {
+            self.remembered.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl SimilarItems for Similar {
     fn similar(&self, items: &Items, models: &Models, index: ItemIndex) -> Arc<[Neighbour]> {
-        if let Some(list) = self.lists.get(&index) {
+        let known = self.lists.read().get(index as usize).cloned().flatten();
+        if let Some(list) = known {
             return list;
         }
         self.is_used.store(true, Ordering::Relaxed);
         let list: Arc<[Neighbour]> = neighbours(items, models, index).into();
-        self.lists.insert(index, Arc::clone(&list));
+        self.remember(index, &list);
         list
     }
 }

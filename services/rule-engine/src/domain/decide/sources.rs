@@ -18,7 +18,7 @@ use crate::domain::{
 
 const RECENTLY_VIEWED_MAX: usize = 20;
 /// Items that lead to others.
-const SEEDS_MAX: usize = 8;
+const SEEDS_MAX: usize = 6;
 /// What each older lead counts against the one after it.
 const AGEING: f32 = 0.85;
 
@@ -26,8 +26,10 @@ const AGEING: f32 = 0.85;
 #[derive(Default)]
 pub(super) struct Workspace {
     found: FxHashMap<ItemIndex, Found>,
-    ranked: Vec<(f32, ItemIndex, Lead)>,
+    ranked: Vec<Ranked>,
 }
+
+type Ranked = (f32, ItemIndex, Lead);
 
 #[derive(Clone, Copy)]
 struct Found {
@@ -139,7 +141,13 @@ impl Ranking<'_, '_> {
         for (index, found) in workspace.found.drain() {
             ranked.push((found.sum, index, found.lead));
         }
-        ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let order = |a: &Ranked, b: &Ranked| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        // Twice the limit, for some will not be eligible; what is beyond is not sorted.
+        if ranked.len() > 2 * self.limit {
+            ranked.select_nth_unstable_by(2 * self.limit, order);
+            ranked.truncate(2 * self.limit);
+        }
+        ranked.sort_unstable_by(order);
         let mut best = None;
         for &(sum, index, lead) in ranked.iter() {
             if self.taken == self.limit {
