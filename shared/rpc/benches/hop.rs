@@ -1,5 +1,6 @@
 //! What a hop between services costs: a generated client to a generated server, with
-//! encoding and decoding, beside the same without our layers. `cargo bench -p attune-rpc`.
+//! encoding and decoding, beside the same without our layers. `cargo bench -p attune-rpc`;
+//! HOP_ONLY names one of the lines, HOP_CALLS sets how many calls each takes.
 
 use std::{hint::black_box, time::Instant};
 
@@ -12,6 +13,7 @@ use attune_api::rules::v1::{
 use attune_rpc::{
     Caller, Channel, Internal, PeerToken, ServeOptions, Workspace, internal_router, serve,
 };
+use opentelemetry::context::FutureExt as _;
 use tonic::{Request, Response, Status, body::Body, client::GrpcService, service::Routes};
 
 /// That of the product.
@@ -67,6 +69,10 @@ where
     <C::ResponseBody as http_body::Body>::Error:
         Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
+    let wanted = std::env::var("HOP_ONLY").unwrap_or_default();
+    if !wanted.is_empty() && wanted != name {
+        return;
+    }
     let client = DecisionServiceClient::new(channel);
     let message = DecideRequest {
         snapshot: vec![7; 100].into(),
@@ -98,7 +104,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let caller = Caller::new(Workspace::default());
     measure("client to routes, without layers", calls, None, routes()).await;
     let local = Channel::in_process("rule-engine", routes(), &terms);
-    measure("in process", calls, Some(&caller), local).await;
+    measure("in process", calls, Some(&caller), local.clone()).await;
+    // As within a request: the ids of its trace travel along, for the logs.
+    let context = attune_telemetry::server_context(&http::HeaderMap::new());
+    measure("in process, within a trace", calls, Some(&caller), local)
+        .with_context(context)
+        .await;
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);

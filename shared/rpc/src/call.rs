@@ -13,6 +13,8 @@ use crate::{Method, Workspace};
 pub struct Call {
     pub method: &'static Method,
     pub request_id: RequestId,
+    /// When it arrived.
+    pub begin: Instant,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
     /// Between services, from metadata; at the public door, from the key.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::HealthReporter};
 
-use crate::layers::DrainsLayer;
+use crate::layers::{Drain, UntilLayer};
 
 /// The state of one process. Clones share it.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ impl Health {
         let this = self.clone();
         let routes = Routes::new(server).into_axum_router().reset_fallback();
         routes
-            .layer(DrainsLayer::new(self.draining()))
+            .layer(UntilLayer(Drain::new(self.draining())))
             .route("/livez", get(async || "ok"))
             .route("/readyz", get(async move || this.readiness()))
     }

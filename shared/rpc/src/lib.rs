@@ -7,8 +7,8 @@
 //! ```text
 //! client   span ─ metric ─ credential ─ deadline ─┬─ in process ─┬─▶ server
 //!                                                 └─ HTTP/2 ─────┘
-//! server   request id ─ span ─ metric ─ panic ─ size ─ credential ─ load ─ deadline
-//!          ─ drain ─ caller ─▶ the generated server
+//! server   request id ─ span ─ metric ─ panic ─ size ─ credential ─ load ─ caller
+//!          ─ deadline ─ drain ─▶ the generated server
 //! ```
 //!
 //! [`stack`] declares the order and gives the reasons.

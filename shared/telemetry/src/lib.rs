@@ -6,6 +6,7 @@ mod config;
 mod export;
 mod logs;
 pub mod propagation;
+mod w3c;
 
 pub use config::{LogFormat, TelemetryConfig};
 pub use propagation::{

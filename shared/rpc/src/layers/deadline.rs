@@ -2,24 +2,20 @@
 //! enforces that on sockets only, and a caller in the same process must not hang where
 //! one on the network would not.
 
-use std::{
-    convert::Infallible,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use attune_errors::{Fault, Violations};
 use futures::{FutureExt, future::BoxFuture};
-use http::{HeaderMap, HeaderValue, Request, Response};
-use tower::{Layer, Service};
+use http::{HeaderValue, Request};
+use tokio::time::{sleep, sleep_until};
 
 use super::{
     gate::Step,
-    until::{Alarm, Until, UntilBody},
+    until::{Alarm, Limit},
 };
 use crate::{Call, metadata};
 
-/// Server: notes when the caller stops waiting, for this layer and for the handler.
+/// Server: notes when the caller stops waiting, for [`Deadline`] and for the handler.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadDeadline;
 
@@ -36,63 +32,45 @@ impl Step for ReadDeadline {
             return Err(Fault::invalid(Violations::of(field, rule)));
         };
         if let Some(call) = Call::of_mut(request.extensions_mut()) {
-            call.deadline = Some(Instant::now() + timeout);
+            call.deadline = Some(call.begin + timeout);
         }
         Ok(())
     }
 }
 
-/// Enforces the deadline.
+/// The time that the caller gave.
 #[derive(Debug, Clone, Copy)]
-pub struct DeadlinesLayer;
+pub struct Deadline;
 
-impl<I> Layer<I> for DeadlinesLayer {
-    type Service = Deadlines<I>;
-    fn layer(&self, inner: I) -> Self::Service {
-        Deadlines { inner }
+impl Limit for Deadline {
+    type Alarm = DeadlineAlarm;
+
+    fn of<B>(&self, request: &Request<B>) -> DeadlineAlarm {
+        match Call::of(request.extensions()) {
+            Some(call) => DeadlineAlarm::At(call.deadline),
+            // On the client's side, where nobody has read it yet.
+            None => {
+                let sent = request.headers().get(&metadata::TIMEOUT);
+                DeadlineAlarm::After(sent.and_then(parse_timeout))
+            }
+        }
     }
 }
 
-#[derive(Debug, Clone)]
-pub struct Deadlines<I> {
-    inner: I,
+pub enum DeadlineAlarm {
+    At(Option<Instant>),
+    /// From when the call first has to wait, microseconds after it began.
+    After(Option<Duration>),
 }
-
-impl<I, A, B> Service<Request<A>> for Deadlines<I>
-where
-    I: Service<Request<A>, Response = Response<B>, Error = Infallible>,
-    B: Default,
-{
-    type Response = Response<UntilBody<B, DeadlineAlarm>>;
-    type Error = Infallible;
-    type Future = Until<I::Future, DeadlineAlarm>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let deadline = match Call::of(request.extensions()) {
-            Some(call) => call.deadline,
-            // On the client's side there is no call to keep it in.
-            None => sent_deadline(request.headers()),
-        };
-        Until::new(self.inner.call(request), DeadlineAlarm(deadline))
-    }
-}
-
-pub struct DeadlineAlarm(Option<Instant>);
 
 impl Alarm for DeadlineAlarm {
     fn arm(&self) -> Option<BoxFuture<'static, Fault>> {
-        let sleep = tokio::time::sleep_until(self.0?.into());
+        let sleep = match *self {
+            Self::At(deadline) => sleep_until(deadline?.into()),
+            Self::After(timeout) => sleep(timeout?),
+        };
         Some(sleep.map(|()| Fault::deadline_exceeded()).boxed())
     }
-}
-
-fn sent_deadline(headers: &HeaderMap) -> Option<Instant> {
-    let timeout = parse_timeout(headers.get(&metadata::TIMEOUT)?)?;
-    Some(Instant::now() + timeout)
 }
 
 /// `100m` and the like, as gRPC over HTTP/2 writes durations.

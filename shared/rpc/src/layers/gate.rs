@@ -24,6 +24,24 @@ pub trait Step: Clone {
     fn admit<B>(&self, request: &mut Request<B>) -> Result<Self::Held, Fault>;
 }
 
+/// Steps in a row are a step: taken from left to right, until one refuses.
+macro_rules! steps_in_a_row {
+    ($($step:ident),+) => {
+        impl<$($step: Step),+> Step for ($($step,)+) {
+            type Held = ($($step::Held,)+);
+
+            #[allow(non_snake_case)] // The steps' types name them here as well.
+            fn admit<B>(&self, request: &mut Request<B>) -> Result<Self::Held, Fault> {
+                let ($($step,)+) = self;
+                Ok(($($step.admit(request)?,)+))
+            }
+        }
+    };
+}
+
+steps_in_a_row!(S1, S2);
+steps_in_a_row!(S1, S2, S3, S4);
+
 /// Puts a [`Step`] in front of a service.
 #[derive(Debug, Clone)]
 pub struct GateLayer<S>(pub S);

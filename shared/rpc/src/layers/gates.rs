@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use attune_errors::{Fault, Violations};
@@ -31,6 +31,7 @@ impl Step for RequestIds {
             request_id: sent
                 .and_then(RequestId::sent)
                 .unwrap_or_else(RequestId::mint),
+            begin: Instant::now(),
             deadline: None,
             workspace: None,
         };
@@ -47,7 +48,7 @@ impl Step for PeersOnly {
     type Held = ();
 
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Fault> {
-        let sent = request.headers_mut().remove(&metadata::PEER_TOKEN);
+        let sent = request.headers().get(&metadata::PEER_TOKEN);
         let known = sent.is_some_and(|sent| self.0.matches(sent.as_bytes()));
         if known {
             Ok(())

@@ -8,7 +8,7 @@ use opentelemetry::{KeyValue, global, metrics::Histogram};
 use tonic::Code;
 
 use super::{Observation, Observer};
-use crate::Method;
+use crate::{Call, Method};
 
 /// From a call within a process to one that has run into its deadline.
 const BOUNDARIES_SECONDS: [f64; 16] = [
@@ -47,10 +47,14 @@ impl Observer for Metrics {
     type Watch = Measurement;
 
     fn begin<B>(&self, request: &mut Request<B>) -> Measurement {
+        let (method, start) = match Call::of(request.extensions()) {
+            Some(call) => (call.method, call.begin),
+            None => (Method::at(request.uri().path()), Instant::now()),
+        };
         Measurement {
             duration: self.duration.clone(),
-            method: Method::of(request),
-            start: Instant::now(),
+            method,
+            start,
         }
     }
 }

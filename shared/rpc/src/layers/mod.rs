@@ -13,8 +13,8 @@ mod size;
 mod spans;
 mod until;
 
-pub use deadline::{Deadlines, DeadlinesLayer, ReadDeadline};
-pub use drain::{Drains, DrainsLayer};
+pub use deadline::{Deadline, ReadDeadline};
+pub use drain::Drain;
 pub use gate::{Gate, GateLayer, Step};
 pub use gates::{Callers, LoadLimit, PeersOnly, Permit, RequestIds, SendCredential};
 pub use metrics::Metrics;
@@ -22,6 +22,7 @@ pub use observe::{Observation, Observe, ObserveLayer, Observer};
 pub use panics::{CatchPanics, CatchPanicsLayer};
 pub use size::{SizeLimit, SizeLimited};
 pub use spans::Spans;
+pub use until::{Alarm, Limit, Until, UntilLayer};
 
 use attune_errors::Fault;
 use http::{HeaderMap, Response};

@@ -33,6 +33,29 @@ pub trait Observation {
     fn end(self, code: Code);
 }
 
+/// Two observers are one: the second inside of the first.
+impl<O1: Observer, O2: Observer> Observer for (O1, O2) {
+    type Watch = (O1::Watch, O2::Watch);
+
+    fn begin<B>(&self, request: &mut Request<B>) -> Self::Watch {
+        let first = self.0.begin(request);
+        let second = first.within(|| self.1.begin(request));
+        (first, second)
+    }
+}
+
+impl<W1: Observation, W2: Observation> Observation for (W1, W2) {
+    fn within<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.0.within(|| self.1.within(work))
+    }
+
+    fn end(self, code: Code) {
+        let (first, second) = self;
+        first.within(|| second.end(code));
+        first.end(code);
+    }
+}
+
 /// Ends its observation exactly once, at the latest when dropped.
 struct Open<W: Observation>(Option<W>);
 

@@ -1,6 +1,6 @@
-//! Cuts a call off when something happens first: answers with a failure if there is no
-//! answer yet, else ends the stream with it. The alarm is armed only once the call has
-//! to wait, so that an answer from memory never touches the timer.
+//! The shape of a layer that cuts a call off when something happens first: answers with
+//! a failure if there is no answer yet, else ends the stream with it. The alarm is armed
+//! only once the call has to wait, so that an answer from memory never touches a timer.
 
 use std::{
     convert::Infallible,
@@ -10,28 +10,95 @@ use std::{
 
 use attune_errors::Fault;
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use http::Response;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, select},
+};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::Status;
+use tower::{Layer, Service};
 
 use super::refuse;
 
-/// What may come first.
+/// The reason of an [`Until`].
+pub trait Limit: Clone {
+    type Alarm: Alarm;
+    fn of<B>(&self, request: &Request<B>) -> Self::Alarm;
+}
+
+/// What may come before the end of a call.
 pub trait Alarm {
     /// Completes when the call is to be cut off; none when that can never happen.
     fn arm(&self) -> Option<BoxFuture<'static, Fault>>;
 }
 
+/// Two limits are one: whichever comes first.
+impl<L1: Limit, L2: Limit> Limit for (L1, L2) {
+    type Alarm = (L1::Alarm, L2::Alarm);
+
+    fn of<B>(&self, request: &Request<B>) -> Self::Alarm {
+        (self.0.of(request), self.1.of(request))
+    }
+}
+
+impl<A1: Alarm, A2: Alarm> Alarm for (A1, A2) {
+    fn arm(&self) -> Option<BoxFuture<'static, Fault>> {
+        match (self.0.arm(), self.1.arm()) {
+            (Some(one), Some(two)) => Some(select(one, two).map(|e| e.factor_first().0).boxed()),
+            (one, two) => one.or(two),
+        }
+    }
+}
+
+/// Puts a [`Limit`] on a service's calls.
+#[derive(Debug, Clone)]
+pub struct UntilLayer<L>(pub L);
+
+impl<L: Limit, I> Layer<I> for UntilLayer<L> {
+    type Service = Until<L, I>;
+    fn layer(&self, inner: I) -> Self::Service {
+        let limit = self.0.clone();
+        Until { limit, inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Until<L, I> {
+    limit: L,
+    inner: I,
+}
+
+impl<L, I, A, B> Service<Request<A>> for Until<L, I>
+where
+    L: Limit,
+    I: Service<Request<A>, Response = Response<B>, Error = Infallible>,
+    B: Default,
+{
+    type Response = Response<UntilBody<B, L::Alarm>>;
+    type Error = Infallible;
+    type Future = UntilFuture<I::Future, L::Alarm>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let armed = Some(Armed::new(self.limit.of(&request)));
+        let future = self.inner.call(request);
+        UntilFuture { future, armed }
+    }
+}
+
 /// An alarm and its future, once it was needed.
-pub(super) struct Armed<A> {
+struct Armed<A> {
     alarm: A,
     ringing: Option<BoxFuture<'static, Fault>>,
 }
 
 impl<A: Alarm> Armed<A> {
-    pub(super) fn new(alarm: A) -> Self {
+    fn new(alarm: A) -> Self {
         let ringing = None;
         Self { alarm, ringing }
     }
@@ -48,21 +115,14 @@ impl<A: Alarm> Armed<A> {
 }
 
 pin_project! {
-    pub struct Until<F, A> {
+    pub struct UntilFuture<F, A> {
         #[pin]
         future: F,
         armed: Option<Armed<A>>,
     }
 }
 
-impl<F, A: Alarm> Until<F, A> {
-    pub(super) fn new(future: F, alarm: A) -> Self {
-        let armed = Some(Armed::new(alarm));
-        Self { future, armed }
-    }
-}
-
-impl<F, A, B> Future for Until<F, A>
+impl<F, A, B> Future for UntilFuture<F, A>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
     A: Alarm,
