@@ -86,6 +86,33 @@ async fn a_view_changes_the_next_answer_and_is_given_as_the_reason() {
 }
 
 #[tokio::test]
+async fn likeness_follows_the_catalog() {
+    on_both("likeness", async |engine| {
+        shop(&engine).await;
+        only(&engine, SourceKind::Similar).await;
+        let viewer = person(&[("view", "tents-Halden-1")]);
+        let because = async || {
+            let decided = engine.decide_one(ask("only", &viewer)).await;
+            let slots = decided.slots.into_iter();
+            let like = slots.filter(|s| s.reasons[0].text.starts_with("Because"));
+            like.take(2).map(|s| s.item_id).collect::<Vec<_>>()
+        };
+        assert_eq!(because().await, ["tents-Halden-2", "tents-Halden-3"]);
+        engine
+            .publish_items(vec![item("tents-Halden-0", "tents", "Halden")])
+            .await;
+        engine.delete_item("tents-Halden-2").await;
+        assert_eq!(because().await, ["tents-Halden-3", "tents-Halden-0"]);
+        // It is no tent any more.
+        engine
+            .publish_items(vec![item("tents-Halden-3", "maps", "Brenna")])
+            .await;
+        assert_eq!(because().await[0], "tents-Halden-0");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_bought_together_is_found_from_the_basket() {
     on_both("bought", async |engine| {
         shop(&engine).await;

@@ -3,6 +3,7 @@
 //! what the item itself has. Bounded: the rarest features are followed first, and only
 //! so far.
 
+use attune_api::catalog::v1::ItemState;
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -47,7 +48,7 @@ impl Inverted {
         }
     }
 
-    /// The items most like `index`, the most alike first; among equals the one with
+    /// The published items most like `index`, the most alike first; among equals the one with
     /// the higher `standing`, then the lower index.
     pub fn neighbours(
         &self,
@@ -68,6 +69,9 @@ impl Inverted {
             .into_iter()
             .filter_map(|candidate| {
                 let other = items.get(candidate)?;
+                if other.state != ItemState::Published {
+                    return None;
+                }
                 let share = shared_weight(&weights, &other.features) / whole;
                 (share >= SHARE_MIN).then(|| (share, standing(candidate), candidate))
             })

@@ -15,7 +15,7 @@ use super::{
     bits::BitSet,
     filter::ItemFilter,
     inverted::Inverted,
-    projected::{Pool, Projected, ProjectedScope},
+    projected::{self, Pool, Projected, ProjectedScope},
 };
 
 /// An item's place in every column of its workspace. Never given to another id while
@@ -32,8 +32,6 @@ const NEWEST_MAX: usize = 512;
 pub struct ItemChange {
     pub index: ItemIndex,
     pub is_offerable: bool,
-    /// Its features differ from before.
-    pub is_reshaped: bool,
 }
 
 /// All items of one workspace.
@@ -134,14 +132,14 @@ impl Items {
         &self.inverted
     }
 
-    /// When an item that now looks like `item` was first published, given what is known.
-    pub fn publication_ms(&self, item: &Item, stored_ms: Option<i64>) -> Option<i64> {
-        publication_ms(
-            self.index_of(&item.item_id)
-                .and_then(|index| self.get(index)),
-            item,
-            stored_ms,
-        )
+    /// Whether taking in an item as it is now changes what it is like.
+    pub fn is_reshaped_by(&self, item: &Item) -> bool {
+        let held = self.index_of(&item.item_id).and_then(|at| self.get(at));
+        held.is_none_or(|held| {
+            let was_published = held.state == ItemState::Published;
+            was_published != (item.state() == ItemState::Published)
+                || held.features != projected::features(item)
+        })
     }
 
     /// Takes in an item as it is now. Call [`Items::refresh`] after a batch.
@@ -149,7 +147,7 @@ impl Items {
         let index = self.intern(&item.item_id);
         let publication_ms = publication_ms(self.get(index), item, stored_publication_ms);
         let projected = Box::new(Projected::new(item, publication_ms, &mut self.pool));
-        let is_reshaped = self.reindex(index, Some(&projected));
+        self.reindex(index, Some(&projected));
         self.leaves[index as usize] = match projected.leaf_category() {
             Some(leaf) => self.leaf_id(leaf),
             None => NO_CATEGORY,
@@ -165,7 +163,6 @@ impl Items {
         ItemChange {
             index,
             is_offerable,
-            is_reshaped,
         }
     }
 
@@ -185,7 +182,6 @@ impl Items {
         Some(ItemChange {
             index,
             is_offerable: false,
-            is_reshaped: true,
         })
     }
 
@@ -236,13 +232,12 @@ impl Items {
         id
     }
 
-    /// True if the features changed.
-    fn reindex(&mut self, index: ItemIndex, now: Option<&Projected>) -> bool {
+    fn reindex(&mut self, index: ItemIndex, now: Option<&Projected>) {
         let before = self.items[index as usize].as_deref();
         let before: &[u64] = before.map_or(&[], |item| &item.features);
         let now: &[u64] = now.map_or(&[], |item| &item.features);
         if before == now {
-            return false;
+            return;
         }
         for feature in before {
             self.inverted.remove(*feature, index);
@@ -250,7 +245,6 @@ impl Items {
         for feature in now {
             self.inverted.insert(*feature, index);
         }
-        true
     }
 
     fn set_publication(&mut self, index: ItemIndex, now: &Projected) {

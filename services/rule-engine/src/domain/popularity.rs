@@ -431,7 +431,6 @@ mod tests {
         let change = |is_offerable| ItemChange {
             index: 1,
             is_offerable,
-            is_reshaped: false,
         };
         items.set(1, false);
         p.item_changed(change(false), &items);

@@ -186,7 +186,7 @@ fn characteristic(kind: &Kind, pool: &mut Pool) -> Option<Characteristic> {
 
 /// Type, every category and every categorical characteristic. Numbers are left out:
 /// two tents are not alike because both weigh 2.35.
-fn features(item: &Item) -> Box<[Feature]> {
+pub(super) fn features(item: &Item) -> Box<[Feature]> {
     let mut features = vec![feature("item.type", &item.item_type)];
     features.extend(item.categories.iter().map(|c| feature("item.category", c)));
     for (name, value) in &item.characteristics {

@@ -22,7 +22,7 @@ use crate::{
         decide::SimilarItems,
         filter::ItemFilter,
         inverted::Neighbour,
-        items::{ItemChange, ItemIndex, Items},
+        items::{ItemIndex, Items},
         models::Models,
         plan::RuleBase,
     },
@@ -64,16 +64,29 @@ impl State {
     /// Takes in an item and says when it was first published.
     pub fn upsert_item(&self, item: &Item, stored_ms: Option<i64>) -> Option<i64> {
         let mut items = self.items.write();
+        let mut models = self.models.write();
+        let is_reshaped = self.similar.is_used() && items.is_reshaped_by(item);
+        if is_reshaped && let Some(index) = items.index_of(&item.item_id) {
+            self.similar.forget(&items, &models, index);
+        }
         let change = items.upsert(item, stored_ms);
-        let published = items.get(change.index).and_then(|i| i.first_published_ms);
-        self.item_changed(&items, change);
-        published
+        models.item_changed(change, items.offerable());
+        if is_reshaped {
+            self.similar.forget(&items, &models, change.index);
+        }
+        items
+            .get(change.index)
+            .and_then(|item| item.first_published_ms)
     }
 
     pub fn remove_item(&self, item_id: &str) {
         let mut items = self.items.write();
+        let mut models = self.models.write();
+        if let Some(index) = items.index_of(item_id) {
+            self.similar.forget(&items, &models, index);
+        }
         if let Some(change) = items.remove(item_id) {
-            self.item_changed(&items, change);
+            models.item_changed(change, items.offerable());
         }
     }
 
@@ -87,14 +100,6 @@ impl State {
     /// After a batch of item changes.
     pub fn refresh_items(&self) {
         self.items.write().refresh();
-    }
-
-    fn item_changed(&self, items: &Items, change: ItemChange) {
-        let mut models = self.models.write();
-        models.item_changed(change, items.offerable());
-        if change.is_reshaped {
-            self.similar.forget(items, &models, change.index);
-        }
     }
 }
 
