@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     hash::{Hash, Hasher},
     sync::{
         Arc,
@@ -15,18 +16,22 @@ use attune_api::catalog::v1::ItemType;
 use bytes::Bytes;
 use equivalent::Equivalent;
 use parking_lot::Mutex;
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use rustc_hash::FxBuildHasher;
 
 use crate::domain::item_type::{KnownType, KnownTypes};
 
 /// Encoded items by workspace and id; that there is none is remembered too.
 pub(crate) struct ItemCache {
-    items: moka::sync::Cache<Key, Option<Bytes>, FxBuildHasher>,
+    items: Cache<Key, Option<Bytes>, UnitWeighter, FxBuildHasher>,
     /// Counts what was dropped because others changed it.
     drops: AtomicU64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
     workspace: Box<str>,
     item_id: Box<str>,
@@ -64,11 +69,17 @@ pub(crate) struct Noted(u64);
 
 impl ItemCache {
     pub fn new(items_max: u64) -> Self {
-        let items = moka::sync::Cache::builder()
-            .max_capacity(items_max)
-            .build_with_hasher(FxBuildHasher);
+        let capacity = usize::try_from(items_max).unwrap_or(usize::MAX);
         Self {
-            items,
+            // A read costs a shared lock and one bit; caches that keep an order of use
+            // pay for every read.
+            items: Cache::with(
+                capacity,
+                items_max,
+                UnitWeighter,
+                FxBuildHasher,
+                DefaultLifecycle::default(),
+            ),
             drops: AtomicU64::new(0),
         }
     }
@@ -90,21 +101,24 @@ impl ItemCache {
     /// After a read that began at `noted`. Never replaces what a commit has put here
     /// meanwhile, and keeps nothing that may have changed during the read.
     pub fn fill(&self, noted: Noted, workspace: &str, item_id: &str, item: Option<Bytes>) {
-        self.items.entry(key(workspace, item_id)).or_insert(item);
+        // Only if there is nothing yet.
+        let _: Result<_, Infallible> = self
+            .items
+            .get_or_insert_with(&key(workspace, item_id), || Ok(item));
         if self.note().0 != noted.0 {
-            self.items.invalidate(&Asked { workspace, item_id });
+            self.items.remove(&Asked { workspace, item_id });
         }
     }
 
     /// Another process has changed it.
     pub fn drop_item(&self, workspace: &str, item_id: &str) {
         self.drops.fetch_add(1, Ordering::AcqRel);
-        self.items.invalidate(&Asked { workspace, item_id });
+        self.items.remove(&Asked { workspace, item_id });
     }
 
     pub fn drop_all(&self) {
         self.drops.fetch_add(1, Ordering::AcqRel);
-        self.items.invalidate_all();
+        self.items.clear();
     }
 }
 
