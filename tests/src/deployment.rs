@@ -123,6 +123,20 @@ impl Deployment {
         self.process_mut(service).kill().await;
     }
 
+    /// As when the power goes: every process, at once.
+    pub async fn kill_all(&mut self) {
+        for process in &mut self.processes {
+            process.kill().await;
+        }
+    }
+
+    /// All of them again, each before those that call it.
+    pub async fn restart_all(&mut self) {
+        for process in &mut self.processes {
+            process.restart().await;
+        }
+    }
+
     pub async fn terminate(&mut self, service: Service) -> ExitStatus {
         self.process_mut(service).terminate().await
     }
