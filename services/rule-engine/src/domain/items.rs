@@ -10,6 +10,7 @@ use std::{
 
 use attune_api::catalog::v1::{Item, ItemState};
 use attune_expr::Expression;
+use rustc_hash::FxHashMap;
 
 use super::{
     bits::BitSet,
@@ -39,7 +40,7 @@ pub struct ItemChange {
 pub struct Items {
     ids: Vec<Arc<str>>,
     items: Vec<Option<Box<Projected>>>,
-    by_id: HashMap<Arc<str>, ItemIndex>,
+    by_id: FxHashMap<Arc<str>, ItemIndex>,
     /// Published and in stock.
     offerable: BitSet,
     /// Offered within a time window only.

@@ -2,9 +2,9 @@
 //! will not look at: ids are borrowed, events become item indexes, and traits are
 //! decoded only when an expression asks for one. Never holds on to personal data.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::BTreeMap};
 
-use attune_api::profile::v1::{Basis, Snapshot};
+use attune_api::profile::v1::Basis;
 use attune_expr::{ContextField, Scope, SubjectScope, Value};
 use prost::Message;
 
@@ -142,11 +142,23 @@ fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
     std::str::from_utf8(bytes).map_err(|_| Unreadable)
 }
 
+/// A `Snapshot` without its events, which expressions do not read and which are most
+/// of its bytes; the field numbers are the contract's.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Known {
+    #[prost(message, optional, tag = "3")]
+    traits: Option<prost_types::Struct>,
+    #[prost(string, repeated, tag = "4")]
+    segments: Vec<String>,
+    #[prost(btree_map = "string, bool", tag = "6")]
+    consents: BTreeMap<String, bool>,
+}
+
 /// The names of a subject in expressions. The snapshot is decoded when the first
 /// trait, segment or consent is asked for.
 pub struct LazySubject<'a> {
     bytes: &'a [u8],
-    decoded: OnceCell<Snapshot>,
+    decoded: OnceCell<Known>,
     situation: SubjectScope<'a>,
 }
 
@@ -160,10 +172,10 @@ impl<'a> LazySubject<'a> {
         }
     }
 
-    fn decoded(&self) -> &Snapshot {
+    fn decoded(&self) -> &Known {
         // Bytes that `read` accepted but prost does not would be a stranger's.
         self.decoded
-            .get_or_init(|| Snapshot::decode(self.bytes).unwrap_or_default())
+            .get_or_init(|| Known::decode(self.bytes).unwrap_or_default())
     }
 }
 
@@ -200,7 +212,10 @@ impl Scope for LazySubject<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use attune_api::{catalog::v1::Item, profile::v1::RecentEvent};
+    use attune_api::{
+        catalog::v1::Item,
+        profile::v1::{RecentEvent, Snapshot},
+    };
 
     fn items(ids: &[&str]) -> Items {
         let mut items = Items::default();
@@ -263,6 +278,21 @@ mod tests {
         let bytes = snapshot(Basis::ContextOnly);
         read(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
         assert!(recent.is_empty());
+    }
+
+    #[test]
+    fn expressions_read_what_the_contract_wrote() {
+        let wrote = Snapshot {
+            traits: attune_api::json::to_struct(serde_json::json!({"age": 40})),
+            segments: vec!["vip".into()],
+            consents: [("analytics".to_owned(), true)].into(),
+            recent_events: vec![event("view", 10, &["a"])],
+            ..Default::default()
+        };
+        let known = Known::decode(wrote.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(known.traits, wrote.traits);
+        assert_eq!(known.segments, wrote.segments);
+        assert_eq!(known.consents, wrote.consents);
     }
 
     #[test]
