@@ -66,6 +66,13 @@ async fn grpc(channel: Channel) {
     assert_eq!(answer.get_ref().placements[0].slots.len(), 4);
     let refused = personalization.personalize(question()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
+    let large = TrackRequest {
+        user_id: "tom".into(),
+        event: "x".repeat(2 << 20),
+        ..Default::default()
+    };
+    let refused = collection.track(authorized(large)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
     // What services say among themselves is not for the public.
     let mut profile =
         attune_api::profile::v1::profile_service_client::ProfileServiceClient::new(channel);
