@@ -23,6 +23,10 @@ use prost::Message as _;
 use serde_json::json;
 use support::{DAY_MS, Logs, Running, event, item, placement};
 
+/// As the product's binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ITEMS: u64 = 92_331;
 const EVENTS: u64 = 75_000;
 const PEOPLE: u64 = 800;
