@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use parking_lot::Mutex;
+use quick_cache::{Weighter, sync::Cache};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
@@ -15,8 +15,9 @@ use crate::{
     domain::{Identity, ProfileId, snapshot::EncodedSnapshot},
 };
 
-/// What the cache itself takes for an entry, measured.
-const ENTRY_OVERHEAD_BYTES: usize = 192;
+/// What an entry takes besides its snapshot: key, value, slot and table.
+const IDENTITY_BYTES: u64 = 128;
+const PROFILE_BYTES: u64 = 224;
 const SHARDS: usize = 4096;
 
 /// Where something is held; a keyed hash, so that neither identifiers nor workspaces
@@ -55,10 +56,27 @@ pub struct Noted {
     generation: Generation,
 }
 
+/// Bytes that an entry takes, the cache's own included.
+#[derive(Debug, Clone, Copy)]
+struct Bytes;
+
+impl Weighter<Key, Option<ProfileId>> for Bytes {
+    fn weight(&self, _: &Key, _: &Option<ProfileId>) -> u64 {
+        IDENTITY_BYTES
+    }
+}
+
+impl Weighter<Key, Arc<Hot>> for Bytes {
+    fn weight(&self, _: &Key, hot: &Arc<Hot>) -> u64 {
+        let snapshot = hot.snapshot.as_ref().map_or(0, EncodedSnapshot::size);
+        PROFILE_BYTES + snapshot as u64
+    }
+}
+
 pub struct Memory {
     secret: [u8; 32],
-    identities: Cache<Key, Option<ProfileId>>,
-    profiles: Cache<Key, Arc<Hot>>,
+    identities: Cache<Key, Option<ProfileId>, Bytes>,
+    profiles: Cache<Key, Arc<Hot>, Bytes>,
     shards: Box<[Mutex<u64>]>,
 }
 
@@ -67,17 +85,14 @@ impl Memory {
         let secret =
             *blake3::hash(&[Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat())
                 .as_bytes();
-        let identities = Cache::builder()
-            .weigher(|_, _| (ENTRY_OVERHEAD_BYTES + 48) as u32)
-            .max_capacity(config.hot_identities_mib << 20)
-            .build();
-        let profiles = Cache::builder()
-            .weigher(|_, hot: &Arc<Hot>| {
-                let snapshot = hot.snapshot.as_ref().map_or(0, EncodedSnapshot::size);
-                u32::try_from(ENTRY_OVERHEAD_BYTES + 96 + snapshot).unwrap_or(u32::MAX)
-            })
-            .max_capacity(config.hot_profiles_mib << 20)
-            .build();
+        let (identities, profiles) = (
+            config.hot_identities_mib << 20,
+            config.hot_profiles_mib << 20,
+        );
+        let identities =
+            Cache::with_weighter((identities / IDENTITY_BYTES) as usize, identities, Bytes);
+        // A profile in use takes 2 KiB; the estimate only sizes the first table.
+        let profiles = Cache::with_weighter((profiles / 2048) as usize, profiles, Bytes);
         Self {
             secret,
             identities,
@@ -169,7 +184,7 @@ impl Memory {
             };
             match hot {
                 Some(hot) if untouched && same => self.profiles.insert(noted.key, hot),
-                _ => self.profiles.invalidate(&noted.key),
+                _ => drop(self.profiles.remove(&noted.key)),
             }
             *generation += 1;
             *own += 1;
@@ -187,7 +202,7 @@ impl Memory {
     pub fn forget_profile(&self, key: Key) {
         let mut generation = self.shard(key).lock();
         *generation += 1;
-        self.profiles.invalidate(&key);
+        self.profiles.remove(&key);
     }
 
     /// Somebody else may have written anything.
@@ -195,8 +210,8 @@ impl Memory {
         for shard in &self.shards {
             *shard.lock() += 1;
         }
-        self.profiles.invalidate_all();
-        self.identities.invalidate_all();
+        self.profiles.clear();
+        self.identities.clear();
     }
 
     fn shard(&self, key: Key) -> &Mutex<u64> {

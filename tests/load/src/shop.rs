@@ -77,17 +77,17 @@ fn import(server: &Server, directory: &Path) -> Result<Vec<String>> {
             "complete-journey-transactions",
         ),
     ];
+    // Progress is kept apart from the data, so that each server is filled from the start.
+    let scratch = tempfile::tempdir()?;
     for (kind, file, mapping) in parts {
         let status = Command::new(attune_binary()?)
             .args(["import", kind])
             .arg(directory.join(file))
-            .args([
-                "--mapping",
-                mapping,
-                "--endpoint",
-                &server.endpoint,
-                "--restart",
-            ])
+            .args(["--mapping", mapping, "--endpoint", &server.endpoint])
+            .arg("--state")
+            .arg(scratch.path().join(file))
+            .arg("--rejects")
+            .arg(scratch.path().join(format!("{file}.rejects")))
             .env("ATTUNE_KEY", KEY)
             .status()?;
         if !status.success() {
