@@ -3,8 +3,9 @@
 
 use std::{
     env,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Instant,
 };
 
@@ -41,6 +42,25 @@ pub fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("cannot start `{line}`"))?;
+    ensure!(status.success(), "`{line}` failed: {status}");
+    Ok(())
+}
+
+/// Like [`run`], and shows every line of standard output to `see` as it is printed.
+pub fn run_lines(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
+    let line = describe(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    if let Some(stdout) = child.stdout.take() {
+        for printed in BufReader::new(stdout).lines() {
+            let printed = printed.with_context(|| format!("cannot read from `{line}`"))?;
+            println!("{printed}");
+            see(&printed);
+        }
+    }
+    let status = child.wait()?;
     ensure!(status.success(), "`{line}` failed: {status}");
     Ok(())
 }

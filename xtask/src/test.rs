@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::{
     postgres, proto,
-    shell::{cargo, run, step},
+    shell::{cargo, run, run_lines, step},
     tools,
 };
 
