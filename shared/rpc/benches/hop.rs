@@ -11,7 +11,7 @@ use attune_api::rules::v1::{
     decision_service_server::{DecisionService, DecisionServiceServer},
 };
 use attune_rpc::{
-    Caller, Channel, Internal, PeerToken, ServeOptions, Workspace, internal_router, serve,
+    Caller, Channel, Internal, PeerToken, ServeOptions, Unary, Workspace, internal_router, serve,
 };
 use opentelemetry::context::FutureExt as _;
 use tonic::{Request, Response, Status, body::Body, client::GrpcService, service::Routes};
@@ -62,18 +62,28 @@ fn routes() -> Routes {
     .prepare()
 }
 
-async fn measure<C>(name: &str, calls: u32, caller: Option<&Caller>, channel: C)
+/// tonic's own client.
+fn client<C>(channel: C) -> impl AsyncFn(Request<DecideRequest>) -> Result<DecideResponse, Status>
 where
     C: GrpcService<Body, ResponseBody: Send + 'static> + Clone,
     C::ResponseBody: http_body::Body<Data = bytes::Bytes>,
     <C::ResponseBody as http_body::Body>::Error:
         Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
+    let client = DecisionServiceClient::new(channel);
+    async move |request| Ok(client.clone().decide(request).await?.into_inner())
+}
+
+async fn measure(
+    name: &str,
+    calls: u32,
+    caller: Option<&Caller>,
+    call: impl AsyncFn(Request<DecideRequest>) -> Result<DecideResponse, Status>,
+) {
     let wanted = std::env::var("HOP_ONLY").unwrap_or_default();
     if !wanted.is_empty() && wanted != name {
         return;
     }
-    let client = DecisionServiceClient::new(channel);
     let message = DecideRequest {
         snapshot: vec![7; 100].into(),
         channel: "web".into(),
@@ -87,7 +97,7 @@ where
                 Some(caller) => caller.request(message.clone()),
                 None => Request::new(message.clone()),
             };
-            match client.clone().decide(request).await {
+            match call(request).await {
                 Ok(answer) => drop(black_box(answer)),
                 Err(status) => return eprintln!("{name}: {status}"),
             }
@@ -102,14 +112,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let calls = std::env::var("HOP_CALLS").map_or(Ok(50_000), |n| n.parse())?;
     let terms = Internal::new(PeerToken::random());
     let caller = Caller::new(Workspace::default());
-    measure("client to routes, without layers", calls, None, routes()).await;
+    let bare = client(routes());
+    measure("client to routes, without layers", calls, None, bare).await;
     let local = Channel::in_process("rule-engine", routes(), &terms);
-    measure("in process", calls, Some(&caller), local.clone()).await;
+    let name = "in process";
+    measure(name, calls, Some(&caller), client(local.clone())).await;
     // As within a request: the ids of its trace travel along, for the logs.
     let context = attune_telemetry::server_context(&http::HeaderMap::new());
-    measure("in process, within a trace", calls, Some(&caller), local)
-        .with_context(context)
+    let name = "in process, within a trace";
+    measure(name, calls, Some(&caller), client(local.clone()))
+        .with_context(context.clone())
         .await;
+    let unary = Unary::new(&local, "/attune.rules.v1.DecisionService/Decide");
+    let name = "in process, within a trace, unary";
+    measure(name, calls, Some(&caller), async |request| {
+        unary.call(request).await
+    })
+    .with_context(context)
+    .await;
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
@@ -121,6 +141,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::future::pending(),
     ));
     let remote = Channel::tcp("rule-engine", &endpoint, &terms)?;
-    measure("loopback tcp", calls / 10, Some(&caller), remote).await;
+    let name = "loopback tcp";
+    measure(name, calls / 10, Some(&caller), client(remote)).await;
     Ok(())
 }

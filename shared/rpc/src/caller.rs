@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use attune_errors::{Fault, Violations};
-use http::HeaderValue;
+use http::{Extensions, HeaderValue};
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use crate::{Call, RequestId, Workspace, metadata};
@@ -19,6 +19,9 @@ pub struct Caller {
 
 /// How long a call may take when nobody said.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How many headers a call between services has, and a few more.
+const HEADERS: usize = 12;
 
 impl Caller {
     /// A caller that begins here: background work, or the public door.
@@ -61,8 +64,10 @@ impl Caller {
     /// As [`Caller::request`], with at most `max` of the time that is left.
     pub fn request_within<M>(&self, message: M, max: Duration) -> Request<M> {
         let timeout = self.time_left().map_or(max, |left| left.min(max));
-        let mut request = Request::new(message);
-        request.set_timeout(timeout);
+        // What is added here and on the way fits without growing.
+        let metadata = MetadataMap::with_capacity(HEADERS);
+        let mut request = Request::from_parts(metadata, Extensions::default(), message);
+        insert(request.metadata_mut(), &metadata::TIMEOUT, written(timeout));
         if let Ok(workspace) = HeaderValue::from_str(self.workspace.as_str()) {
             insert(request.metadata_mut(), &metadata::WORKSPACE, workspace);
         }
@@ -78,6 +83,56 @@ pub fn system_request<M>(message: M) -> Request<M> {
     Request::new(message)
 }
 
+/// A duration as the protocol writes it: at most eight digits and the finest unit that
+/// they suffice for.
+fn written(timeout: Duration) -> HeaderValue {
+    const UNITS: [(u128, u8); 4] = [
+        (1, b'n'),
+        (1_000, b'u'),
+        (1_000_000, b'm'),
+        (1_000_000_000, b'S'),
+    ];
+    const MAX: u128 = 99_999_999;
+    let nanoseconds = timeout.as_nanos();
+    let fitting = UNITS.iter().find(|(unit, _)| nanoseconds / unit <= MAX);
+    // Three years say as much as any longer time.
+    let (mut count, unit) = fitting.map_or((MAX, b'S'), |(size, unit)| (nanoseconds / size, *unit));
+    let mut text = [b'0'; 9];
+    text[8] = unit;
+    let mut first = 8;
+    loop {
+        first -= 1;
+        text[first] = b"0123456789"[(count % 10) as usize];
+        count /= 10;
+        if count == 0 || first == 0 {
+            break;
+        }
+    }
+    // Digits and a letter are always a valid header value.
+    HeaderValue::from_bytes(&text[first..]).unwrap_or_else(|_| HeaderValue::from_static("0n"))
+}
+
 fn insert(map: &mut MetadataMap, name: &'static http::HeaderName, value: HeaderValue) {
     map.as_mut().insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_written_in_the_finest_unit_that_fits() {
+        let rows = [
+            (Duration::ZERO, "0n"),
+            (Duration::from_nanos(99_999_999), "99999999n"),
+            (Duration::from_millis(100), "100000u"),
+            (Duration::from_secs(30), "30000000u"),
+            (Duration::from_secs(3600), "3600000m"),
+            (Duration::from_secs(1_000_000), "1000000S"),
+            (Duration::MAX, "99999999S"),
+        ];
+        for (timeout, expected) in rows {
+            assert_eq!(written(timeout), expected);
+        }
+    }
 }

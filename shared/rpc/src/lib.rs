@@ -27,6 +27,7 @@ pub mod stack;
 mod tasks;
 mod tls;
 mod transport;
+mod unary;
 mod workspace;
 
 pub use call::{Call, RequestId};
@@ -38,6 +39,7 @@ pub use method::Method;
 pub use serve::{Draining, ServeOptions, internal_router, serve};
 pub use tasks::{Slept, Tasks, Unfinished};
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use unary::{Unary, answer_unary};
 pub use workspace::{InvalidWorkspace, Workspace};
 
 /// What one message between services may weigh. Generated clients and servers default

@@ -36,7 +36,7 @@ fn refuse<B: Default>(fault: Fault) -> Response<B> {
 }
 
 /// How a call ended, from the headers of an immediate failure or from trailers.
-fn code_in(headers: &HeaderMap) -> Option<Code> {
+pub(crate) fn code_in(headers: &HeaderMap) -> Option<Code> {
     let status = headers.get(&metadata::STATUS)?;
     Some(Code::from_bytes(status.as_bytes()))
 }

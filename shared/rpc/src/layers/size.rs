@@ -50,7 +50,11 @@ where
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> I::Future {
         let limit = self.bytes_max;
-        let left = limit + FRAME_BYTES;
+        let left = limit.saturating_add(FRAME_BYTES);
+        let upper = request.body().size_hint().upper();
+        if upper.is_some_and(|upper| upper <= left as u64) {
+            return self.inner.call(request);
+        }
         let counted = |inner| tonic::body::Body::new(Counted { inner, limit, left });
         self.inner.call(request.map(counted))
     }
