@@ -8,11 +8,7 @@ use attune_api::{
         decision_service_client::DecisionServiceClient, rule_service_client::RuleServiceClient,
     },
 };
-use attune_rpc::{Channel, MESSAGE_BYTES_MAX, Peers};
-use http::uri::PathAndQuery;
-use prost::Message;
-use tonic::{Request, Status, client::Grpc};
-use tonic_prost::ProstCodec;
+use attune_rpc::{Channel, MESSAGE_BYTES_MAX, Peers, Unary};
 
 #[derive(Clone)]
 pub struct Clients {
@@ -20,8 +16,11 @@ pub struct Clients {
     pub decisions: DecisionServiceClient<Channel>,
     pub rules: RuleServiceClient<Channel>,
     pub messaging: MessagingServiceClient<Channel>,
-    pub decide: View,
-    pub batch_get: View,
+    pub get_snapshot: Unary,
+    /// These two are called with messages that agree with their own on the wire but
+    /// leave parts as bytes; see `personalization::wire`.
+    pub decide: Unary,
+    pub batch_get: Unary,
 }
 
 impl Clients {
@@ -33,44 +32,18 @@ impl Clients {
             rules: RuleServiceClient::new(peers.rule_engine.clone()),
             messaging: MessagingServiceClient::new(peers.messaging.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
-            decide: View::new(
+            get_snapshot: Unary::new(
+                &peers.profile,
+                "/attune.profile.v1.ProfileService/GetSnapshot",
+            ),
+            decide: Unary::new(
                 &peers.rule_engine,
                 "/attune.rules.v1.DecisionService/Decide",
             ),
-            batch_get: View::new(
+            batch_get: Unary::new(
                 &peers.catalog,
                 "/attune.catalog.v1.CatalogService/BatchGetItems",
             ),
         }
-    }
-}
-
-/// One method, called with messages that agree with its own on the wire but leave
-/// parts as bytes; see `personalization::wire`.
-#[derive(Clone)]
-pub struct View {
-    grpc: Grpc<Channel>,
-    path: PathAndQuery,
-}
-
-impl View {
-    fn new(channel: &Channel, path: &'static str) -> Self {
-        let grpc = Grpc::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Self {
-            grpc,
-            path: PathAndQuery::from_static(path),
-        }
-    }
-
-    pub async fn call<Q, A>(&self, request: Request<Q>) -> Result<A, Status>
-    where
-        Q: Message + Send + Sync + 'static,
-        A: Message + Default + Send + Sync + 'static,
-    {
-        let mut grpc = self.grpc.clone();
-        let Ok(()) = grpc.ready().await;
-        let codec = ProstCodec::<Q, A>::default();
-        let answer = grpc.unary(request, self.path.clone(), codec).await?;
-        Ok(answer.into_inner())
     }
 }

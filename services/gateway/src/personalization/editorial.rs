@@ -10,8 +10,8 @@ use std::{
 use attune_api::rules::v1::{GetPlacementRequest, rule_service_client::RuleServiceClient};
 use attune_rpc::{Caller, Channel, Tasks, Workspace};
 use bytes::Bytes;
-use moka::sync::Cache;
 use parking_lot::Mutex;
+use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 
 use super::wire;
@@ -30,7 +30,7 @@ struct Chosen {
 }
 
 pub struct Editorial {
-    chosen: Cache<Key, Arc<Chosen>>,
+    chosen: Arc<Cache<Key, Arc<Chosen>>>,
     rules: RuleServiceClient<Channel>,
     wanted: mpsc::Sender<Key>,
     /// Until the reader starts and takes it.
@@ -40,8 +40,9 @@ pub struct Editorial {
 impl Editorial {
     pub fn new(rules: RuleServiceClient<Channel>, placements_max: u64) -> Self {
         let (wanted, queue) = mpsc::channel(QUEUE_MAX);
+        let placements_max = usize::try_from(placements_max).unwrap_or(usize::MAX);
         Self {
-            chosen: Cache::new(placements_max),
+            chosen: Arc::new(Cache::new(placements_max)),
             rules,
             wanted,
             queue: Mutex::new(Some(queue)),

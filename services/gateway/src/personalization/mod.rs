@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use attune_api::{
     gateway::v1::PersonalizedProfile,
-    profile::v1::{Basis, GetSnapshotRequest, IngestRequest},
+    profile::v1::{Basis, GetSnapshotRequest, GetSnapshotResponse, IngestRequest},
     rules::v1::{PlacementRequest, RecordOutcomesRequest, RecordOutcomesResponse},
     time,
     r#type::v1::{Scope, Subject},
@@ -190,9 +190,9 @@ impl Personalization {
         };
         let slice = answer.slice(self.shares.profile);
         let request = answer.caller.request_within(request, slice);
-        match self.clients.profile.clone().get_snapshot(request).await {
+        let found = &self.clients.get_snapshot;
+        match found.call::<_, GetSnapshotResponse>(request).await {
             Ok(found) => {
-                let found = found.into_inner();
                 let person = Person {
                     profile_id: found.profile_id,
                     basis: found.basis,

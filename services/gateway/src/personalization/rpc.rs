@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use attune_api::gateway::v1::{ReportOutcomesRequest, ReportOutcomesResponse};
 use attune_errors::Fault;
-use attune_rpc::Caller;
+use attune_rpc::{Caller, answer_unary};
 use futures::{Stream, StreamExt, future::BoxFuture, stream};
 use http::Response;
 use tonic::{Request, Status, body::Body, server::Grpc};
@@ -33,9 +33,7 @@ impl Server {
         let path = request.uri().path();
         match path.rsplit('/').next() {
             Some("Personalize") => Box::pin(async move {
-                let codec = ProstCodec::<wire::PersonalizeResponse, _>::default();
-                let method = tower::service_fn(|r| personalize(service.clone(), r));
-                Ok(server(codec).unary(method, request).await)
+                Ok(answer_unary(request, |request| personalize(&service, request)).await)
             }),
             Some("BatchPersonalize") => Box::pin(async move {
                 let codec = ProstCodec::<wire::BatchPersonalizeResponse, _>::default();
@@ -43,9 +41,7 @@ impl Server {
                 Ok(server(codec).server_streaming(method, request).await)
             }),
             Some("ReportOutcomes") => Box::pin(async move {
-                let codec = ProstCodec::<ReportOutcomesResponse, _>::default();
-                let method = tower::service_fn(|r| report(service.clone(), r));
-                Ok(server(codec).unary(method, request).await)
+                Ok(answer_unary(request, |request| report(&service, request)).await)
             }),
             _ => {
                 let unknown = Status::from(Fault::method_unknown(path)).into_http();
@@ -61,7 +57,7 @@ fn server<C: tonic::codec::Codec>(codec: C) -> Grpc<C> {
 }
 
 async fn personalize(
-    service: Arc<Personalization>,
+    service: &Personalization,
     request: Request<wire::PersonalizeRequest>,
 ) -> Reply<wire::PersonalizeResponse> {
     let (Who { principal, caller }, request) = principal_of(request)?;
@@ -70,7 +66,7 @@ async fn personalize(
 }
 
 async fn report(
-    service: Arc<Personalization>,
+    service: &Personalization,
     request: Request<ReportOutcomesRequest>,
 ) -> Reply<ReportOutcomesResponse> {
     let (Who { caller, .. }, request) = principal_of(request)?;

@@ -12,7 +12,7 @@ use std::{
 use attune_api::r#type::v1::{Subject, subject::Id};
 use attune_rpc::Workspace;
 use bytes::Bytes;
-use moka::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 
 use super::{
     Person,
@@ -25,6 +25,9 @@ use crate::config;
 const RANKING_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long a longer ranking is kept against a shorter one.
 const LONGER_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// About what one person takes; how many are expected follows from it.
+const PERSON_BYTES: u64 = 2048;
 
 /// A subject of a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,32 +45,34 @@ pub struct LastRanking {
     since: Instant,
 }
 
+/// What was known of somebody last.
+struct LastPerson {
+    person: Person,
+    since: Instant,
+}
+
 pub struct Stale {
     keys: Keys,
     once: OncePerSecond,
     /// Counts how often all people were forgotten.
     generation: AtomicU64,
-    people: Cache<SubjectKey, Arc<Person>>,
+    people: Cache<SubjectKey, Arc<LastPerson>, Weights>,
+    person_age_max: Duration,
     rankings: Cache<PlacementKey, Arc<LastRanking>>,
 }
 
 impl Stale {
     pub fn new(settings: &config::Personalize) -> Self {
-        let people = Cache::builder()
-            .max_capacity(settings.stale_snapshot_bytes_max)
-            .weigher(|_, person: &Arc<Person>| weight(person))
-            .time_to_live(Duration::from_secs(settings.stale_snapshot_age_s_max))
-            .build();
-        let rankings = Cache::builder()
-            .max_capacity(settings.stale_rankings_max)
-            .time_to_live(RANKING_AGE_MAX)
-            .build();
+        let bytes_max = settings.stale_snapshot_bytes_max;
+        let people_max = usize::try_from(bytes_max / PERSON_BYTES).unwrap_or(usize::MAX);
+        let rankings_max = usize::try_from(settings.stale_rankings_max).unwrap_or(usize::MAX);
         Self {
             keys: Keys::default(),
             once: OncePerSecond::new(),
             generation: AtomicU64::new(0),
-            people,
-            rankings,
+            people: Cache::with_weighter(people_max, bytes_max, Weights),
+            person_age_max: Duration::from_secs(settings.stale_snapshot_age_s_max),
+            rankings: Cache::new(rankings_max),
         }
     }
 
@@ -101,17 +106,22 @@ impl Stale {
                 snapshot: Bytes::copy_from_slice(&person.snapshot),
                 ..person.clone()
             };
-            self.people.insert(key, Arc::new(copy));
+            let person = Arc::new(LastPerson {
+                person: copy,
+                since: Instant::now(),
+            });
+            self.people.insert(key, person);
         }
     }
 
     pub fn person(&self, key: SubjectKey) -> Option<Person> {
-        self.people.get(&key).map(|person| Person::clone(&person))
+        let last = self.people.get(&key)?;
+        (last.since.elapsed() < self.person_age_max).then(|| last.person.clone())
     }
 
     pub fn forget_profiles(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.people.invalidate_all();
+        self.people.clear();
     }
 
     /// True if it was looked at: about once a second for each placement.
@@ -136,14 +146,25 @@ impl Stale {
     }
 
     pub fn ranking(&self, key: PlacementKey) -> Option<Arc<LastRanking>> {
-        self.rankings.get(&key)
+        let last = self.rankings.get(&key)?;
+        (last.since.elapsed() < RANKING_AGE_MAX).then_some(last)
     }
 }
 
-fn weight(person: &Person) -> u32 {
+/// Entries are weighed by what they hold.
+#[derive(Clone)]
+struct Weights;
+
+impl Weighter<SubjectKey, Arc<LastPerson>> for Weights {
+    fn weight(&self, _: &SubjectKey, last: &Arc<LastPerson>) -> u64 {
+        weight(&last.person)
+    }
+}
+
+fn weight(person: &Person) -> u64 {
     // What the cache and the allocator need for an entry besides.
     const OVERHEAD: usize = 256;
     let segments: usize = person.segments.iter().map(|s| s.len() + 24).sum();
     let bytes = person.snapshot.len() + person.profile_id.len() + segments + OVERHEAD;
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+    bytes as u64
 }
