@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use super::{
     bits::BitSet,
     filter::ItemFilter,
+    id_hash::IdHash,
     inverted::Inverted,
     projected::{self, Pool, Projected, ProjectedScope},
 };
@@ -40,7 +41,7 @@ pub struct ItemChange {
 pub struct Items {
     ids: Vec<Arc<str>>,
     items: Vec<Option<Box<Projected>>>,
-    by_id: FxHashMap<Arc<str>, ItemIndex>,
+    by_id: FxHashMap<IdHash, ItemIndex>,
     /// Published and in stock.
     offerable: BitSet,
     /// Offered within a time window only.
@@ -58,20 +59,18 @@ pub struct Items {
 
 impl Items {
     pub fn index_of(&self, id: &str) -> Option<ItemIndex> {
-        self.by_id.get(id).copied()
+        self.by_id.get(&IdHash::of(id)).copied()
     }
 
     /// The index of an id, given now if it has none.
     pub fn intern(&mut self, id: &str) -> ItemIndex {
-        if let Some(index) = self.index_of(id) {
-            return index;
+        let next = self.ids.len() as ItemIndex;
+        let index = *self.by_id.entry(IdHash::of(id)).or_insert(next);
+        if index == next {
+            self.ids.push(id.into());
+            self.items.push(None);
+            self.leaves.push(NO_CATEGORY);
         }
-        let index = self.ids.len() as ItemIndex;
-        let id: Arc<str> = id.into();
-        self.ids.push(Arc::clone(&id));
-        self.items.push(None);
-        self.leaves.push(NO_CATEGORY);
-        self.by_id.insert(id, index);
         index
     }
 

@@ -5,6 +5,7 @@ pub mod bits;
 pub mod co_purchase;
 pub mod decide;
 pub mod filter;
+mod id_hash;
 pub mod inverted;
 pub mod items;
 pub mod models;
