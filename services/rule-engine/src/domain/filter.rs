@@ -13,7 +13,11 @@ use attune_expr::Expression;
 use super::items::{ItemIndex, Items};
 
 const PAGE_ITEMS: usize = 4096;
-const PAGE_WORDS: usize = PAGE_ITEMS / 64;
+/// Two bits per item, next to each other: one memory access for both.
+const WORD_ITEMS: usize = 32;
+const PAGE_WORDS: usize = PAGE_ITEMS / WORD_ITEMS;
+const KNOWN: u64 = 1;
+const HOLDS: u64 = 2;
 /// Items beyond are judged anew each time.
 const PAGES_MAX: usize = 256;
 
@@ -25,17 +29,11 @@ pub struct ItemFilter {
 }
 
 #[derive(Debug)]
-struct Page {
-    known: [AtomicU64; PAGE_WORDS],
-    holds: [AtomicU64; PAGE_WORDS],
-}
+struct Page([AtomicU64; PAGE_WORDS]);
 
 impl Page {
     fn new() -> Box<Self> {
-        Box::new(Self {
-            known: [const { AtomicU64::new(0) }; PAGE_WORDS],
-            holds: [const { AtomicU64::new(0) }; PAGE_WORDS],
-        })
+        Box::new(Self([const { AtomicU64::new(0) }; PAGE_WORDS]))
     }
 }
 
@@ -58,15 +56,14 @@ impl ItemFilter {
             return self.judge(items, index);
         };
         let page = page.get_or_init(Page::new);
-        let (word, bit) = place(index);
-        if page.known[word].load(Ordering::Acquire) & bit != 0 {
-            return page.holds[word].load(Ordering::Relaxed) & bit != 0;
+        let (word, shift) = place(index);
+        let held = page.0[word].load(Ordering::Relaxed) >> shift;
+        if held & KNOWN != 0 {
+            return held & HOLDS != 0;
         }
         let verdict = self.judge(items, index);
-        if verdict {
-            page.holds[word].fetch_or(bit, Ordering::Relaxed);
-        }
-        page.known[word].fetch_or(bit, Ordering::Release);
+        let told = if verdict { KNOWN | HOLDS } else { KNOWN };
+        page.0[word].fetch_or(told << shift, Ordering::Relaxed);
         verdict
     }
 
@@ -74,9 +71,8 @@ impl ItemFilter {
     pub fn forget(&self, index: ItemIndex) {
         let page = self.pages.get(index as usize / PAGE_ITEMS);
         if let Some(page) = page.and_then(OnceLock::get) {
-            let (word, bit) = place(index);
-            page.known[word].fetch_and(!bit, Ordering::Relaxed);
-            page.holds[word].fetch_and(!bit, Ordering::Relaxed);
+            let (word, shift) = place(index);
+            page.0[word].fetch_and(!((KNOWN | HOLDS) << shift), Ordering::Relaxed);
         }
     }
 
@@ -87,7 +83,7 @@ impl ItemFilter {
     }
 }
 
-fn place(index: ItemIndex) -> (usize, u64) {
+fn place(index: ItemIndex) -> (usize, usize) {
     let within = index as usize % PAGE_ITEMS;
-    (within / 64, 1 << (within % 64))
+    (within / WORD_ITEMS, within % WORD_ITEMS * 2)
 }
