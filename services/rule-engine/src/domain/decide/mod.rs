@@ -3,6 +3,7 @@
 //! and seed give the same answer.
 
 mod draw;
+mod places;
 mod pool;
 mod reasons;
 mod slots;
@@ -22,6 +23,7 @@ use super::{
     plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan, StrategyFilter},
     subject::{RecentItem, Subject},
 };
+use places::Places;
 use pool::Pool;
 
 /// What is known when a decision is made.
@@ -108,7 +110,7 @@ pub enum WhyKind {
 pub struct Scratch {
     pool: Pool,
     /// Shown nowhere (any more) in this answer.
-    blocked: FxHashSet<ItemIndex>,
+    blocked: Places,
     /// Conditions that hold for this request.
     holding: FxHashSet<ConditionId>,
     sources: sources::Workspace,
@@ -117,8 +119,9 @@ pub struct Scratch {
 /// Fills every placement of a request, no item twice.
 pub fn decide(scene: &Scene<'_>, request: &Request<'_>, scratch: &mut Scratch) -> Vec<Decided> {
     scratch.blocked.clear();
-    scratch.blocked.extend(request.excluded);
-    scratch.blocked.extend(request.cart);
+    for index in request.excluded.iter().chain(request.cart) {
+        scratch.blocked.get_or_insert(*index, 0);
+    }
     judge_conditions(scene.base, request, scratch);
     request
         .placements
@@ -178,7 +181,7 @@ struct Placement<'a> {
     ask: &'a PlacementAsk,
     active: &'a [&'a Arc<RulePlan>],
     pool: &'a mut Pool,
-    blocked: &'a mut FxHashSet<ItemIndex>,
+    blocked: &'a mut Places,
 }
 
 impl Placement<'_> {
@@ -187,7 +190,7 @@ impl Placement<'_> {
         let items = self.scene.items;
         items.is_offerable_at(index, self.request.now_ms)
             && self.ask.item != Some(index)
-            && !self.blocked.contains(&index)
+            && !self.blocked.contains(index)
             && self
                 .ask
                 .filter

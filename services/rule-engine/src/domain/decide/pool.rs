@@ -1,9 +1,7 @@
 //! The candidates of one placement with what each source and rule gave them. Reused
 //! from one placement to the next; holds nothing between them.
 
-use rustc_hash::FxHashMap;
-
-use super::ItemIndex;
+use super::{ItemIndex, places::Places};
 
 /// More candidates than any sensible strategy finds; the bound of one decision's work.
 const CANDIDATES_MAX: usize = 2000;
@@ -56,10 +54,10 @@ pub(super) struct Touch {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     candidates: Vec<Candidate>,
-    by_index: FxHashMap<ItemIndex, u32>,
+    by_index: Places,
     parts: Vec<Part>,
     touches: Vec<Touch>,
-    order: Vec<u32>,
+    order: Vec<Rank>,
 }
 
 impl Pool {
@@ -71,11 +69,11 @@ impl Pool {
     }
 
     pub fn contains(&self, index: ItemIndex) -> bool {
-        self.by_index.contains_key(&index)
+        self.by_index.contains(index)
     }
 
     pub fn position(&self, index: ItemIndex) -> Option<u32> {
-        self.by_index.get(&index).copied()
+        self.by_index.get(index)
     }
 
     pub fn candidate(&self, position: u32) -> &Candidate {
@@ -90,18 +88,15 @@ impl Pool {
         &self.touches
     }
 
-    /// A source found an item that is known to be eligible.
+    /// A source found a candidate.
     pub fn add(
         &mut self,
-        index: ItemIndex,
+        candidate: u32,
         source: usize,
         weight: f64,
         score: f32,
         lead: Option<Lead>,
     ) {
-        let Some(candidate) = self.enter(index) else {
-            return;
-        };
         let held = &mut self.candidates[candidate as usize];
         held.score += weight * f64::from(score);
         held.base = held.score;
@@ -143,51 +138,42 @@ impl Pool {
         self.candidates[position as usize].slot = Some(slot as u16);
     }
 
-    /// Positions by score, the best first and among equals the lower item index; only
+    /// Candidates by score, the best first and among equals the lower item index; only
     /// the first `sorted` are in order, which is all that is mostly looked at.
-    pub fn ranking(&mut self, sorted: usize) -> Vec<u32> {
+    pub fn ranking(&mut self, sorted: usize) -> Vec<Rank> {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
-        order.extend(0..self.candidates.len() as u32);
+        let candidates = self.candidates.iter().zip(0..);
+        order.extend(candidates.map(|(candidate, position)| Rank::new(candidate, position)));
         if order.len() > sorted {
-            order.select_nth_unstable_by(sorted, |a, b| self.compare(*a, *b));
-            order[..sorted].sort_unstable_by(|a, b| self.compare(*a, *b));
+            order.select_nth_unstable(sorted);
+            order[..sorted].sort_unstable();
         } else {
-            order.sort_unstable_by(|a, b| self.compare(*a, *b));
+            order.sort_unstable();
         }
         order
     }
 
-    /// Puts the rest of a ranking in order too.
-    pub fn sort_rest(&self, order: &mut [u32]) {
-        order.sort_unstable_by(|a, b| self.compare(*a, *b));
-    }
-
     /// Gives the memory of a ranking back.
-    pub fn reuse(&mut self, order: Vec<u32>) {
+    pub fn reuse(&mut self, order: Vec<Rank>) {
         self.order = order;
     }
 
-    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
-        let (a, b) = (self.candidate(a), self.candidate(b));
-        b.score.total_cmp(&a.score).then(a.index.cmp(&b.index))
-    }
-
-    fn enter(&mut self, index: ItemIndex) -> Option<u32> {
-        if let Some(position) = self.by_index.get(&index) {
-            return Some(*position);
-        }
-        if self.candidates.len() == CANDIDATES_MAX {
-            return None;
-        }
+    /// The item's position, new if it had none; none where the pool is full.
+    pub fn enter(&mut self, index: ItemIndex) -> Option<u32> {
         let position = self.candidates.len() as u32;
+        if self.candidates.len() == CANDIDATES_MAX {
+            return self.position(index);
+        }
+        if let Some(held) = self.by_index.get_or_insert(index, position) {
+            return Some(held);
+        }
         self.candidates.push(Candidate {
             index,
             score: 0.0,
             base: 0.0,
             slot: None,
         });
-        self.by_index.insert(index, position);
         Some(position)
     }
 
@@ -197,5 +183,63 @@ impl Pool {
             rule: rule as u16,
             factor,
         });
+    }
+}
+
+/// A candidate as a number: the better, the smaller. Numbers are sorted without
+/// looking anything up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(u128);
+
+impl Rank {
+    fn new(candidate: &Candidate, position: u32) -> Self {
+        // As `f64::total_cmp` orders, upside down.
+        let bits = candidate.score.to_bits();
+        let falling = if bits >> 63 == 0 {
+            !(bits | 1 << 63)
+        } else {
+            bits
+        };
+        let low = u64::from(candidate.index) << 32 | u64::from(position);
+        Self(u128::from(falling) << 64 | u128::from(low))
+    }
+
+    pub fn candidate(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub fn index(self) -> ItemIndex {
+        (self.0 >> 32) as ItemIndex
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_order_by_score_falling_and_then_by_item() {
+        let scores = [
+            f64::INFINITY,
+            7.5,
+            1.0,
+            f64::MIN_POSITIVE,
+            0.0,
+            -0.0,
+            -0.5,
+            -7.0,
+        ];
+        let candidate = |score, index| Candidate {
+            index,
+            score,
+            base: 0.0,
+            slot: None,
+        };
+        let ranks = scores.iter().flat_map(|score| {
+            [3, 8].map(|index| Rank::new(&candidate(*score, index), 900 - index))
+        });
+        let ranks: Vec<Rank> = ranks.collect();
+        assert!(ranks.is_sorted());
+        assert_eq!((ranks[0].index(), ranks[0].candidate()), (3, 897));
     }
 }

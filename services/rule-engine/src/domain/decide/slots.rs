@@ -99,11 +99,10 @@ impl Filling<'_, '_> {
             }
             while next < order.len() {
                 if next == sorted {
-                    self.placement.pool.sort_rest(&mut order[sorted..]);
+                    order[sorted..].sort_unstable();
                 }
-                let candidate = order[next];
+                let (candidate, index) = (order[next].candidate(), order[next].index());
                 next += 1;
-                let index = self.placement.pool.candidate(candidate).index;
                 if self.is_free(index) && self.fits_category(index) {
                     self.place(at, index, Origin::Ranking { candidate }, 1.0 - share);
                     break;
@@ -159,13 +158,16 @@ impl Filling<'_, '_> {
 
     /// Candidates were eligible when they were found; since then one may have been shown.
     fn is_free(&self, index: ItemIndex) -> bool {
-        !self.placement.blocked.contains(&index)
+        !self.placement.blocked.contains(index)
     }
 
     fn fits_category(&self, index: ItemIndex) -> bool {
         let max = self.placement.ask.plan.strategy.category_max;
+        if max == 0 {
+            return true;
+        }
         let leaf = self.placement.scene.items.leaf_of(index);
-        max == 0 || leaf == NO_CATEGORY || self.per_category.get(&leaf).copied().unwrap_or(0) < max
+        leaf == NO_CATEGORY || self.per_category.get(&leaf).copied().unwrap_or(0) < max
     }
 
     fn place(&mut self, at: usize, index: ItemIndex, origin: Origin, propensity: f64) {
@@ -173,7 +175,7 @@ impl Filling<'_, '_> {
             let leaf = self.placement.scene.items.leaf_of(index);
             *self.per_category.entry(leaf).or_default() += 1;
         }
-        self.placement.blocked.insert(index);
+        self.placement.blocked.get_or_insert(index, 0);
         self.slots[at] = Some(Filled {
             index,
             origin,

@@ -4,11 +4,11 @@
 
 use std::sync::LazyLock;
 
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::{
     ItemIndex, Placement,
+    places::Places,
     pool::{Lead, Relation},
 };
 use crate::domain::{
@@ -25,17 +25,34 @@ const AGEING: f32 = 0.85;
 /// Memory for following neighbours.
 #[derive(Default)]
 pub(super) struct Workspace {
-    found: FxHashMap<ItemIndex, Found>,
-    ranked: Vec<Ranked>,
+    found: Vec<Found>,
+    places: Places,
+    ranked: Vec<(Rank, u32)>,
 }
 
-type Ranked = (f32, ItemIndex, Lead);
+impl Workspace {
+    fn clear(&mut self) {
+        self.found.clear();
+        self.places.clear();
+    }
+}
+
+/// The higher sum first and among equals the lower item, in a number; sums are never
+/// below 0, so that their bits order as they do.
+type Rank = u64;
 
 #[derive(Clone, Copy)]
 struct Found {
+    index: ItemIndex,
     sum: f32,
     best: f32,
     lead: Lead,
+}
+
+impl Found {
+    fn rank(&self) -> Rank {
+        u64::from(!self.sum.to_bits()) << 32 | u64::from(self.index)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -138,21 +155,21 @@ impl Ranking<'_, '_> {
     fn take_found(&mut self, workspace: &mut Workspace) {
         let ranked = &mut workspace.ranked;
         ranked.clear();
-        for (index, found) in workspace.found.drain() {
-            ranked.push((found.sum, index, found.lead));
-        }
-        let order = |a: &Ranked, b: &Ranked| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        ranked.extend(workspace.found.iter().map(Found::rank).zip(0..));
         // Twice the limit, for some will not be eligible; what is beyond is not sorted.
         if ranked.len() > 2 * self.limit {
-            ranked.select_nth_unstable_by(2 * self.limit, order);
+            ranked.select_nth_unstable_by_key(2 * self.limit, |(rank, _)| *rank);
             ranked.truncate(2 * self.limit);
         }
-        ranked.sort_unstable_by(order);
+        ranked.sort_unstable_by_key(|(rank, _)| *rank);
         let mut best = None;
-        for &(sum, index, lead) in ranked.iter() {
+        for (_, at) in ranked.iter() {
             if self.taken == self.limit {
                 break;
             }
+            let Found {
+                index, sum, lead, ..
+            } = workspace.found[*at as usize];
             let score = (sum / best.unwrap_or(sum)).min(1.0);
             if self.offer(index, score, Some(lead)) && best.is_none() {
                 best = Some(sum);
@@ -163,12 +180,16 @@ impl Ranking<'_, '_> {
     /// True if the item was taken. One that is in the pool is eligible already.
     fn offer(&mut self, index: ItemIndex, score: f32, lead: Option<Lead>) -> bool {
         let placement = &mut *self.placement;
-        if !placement.pool.contains(index) && !placement.is_eligible(index) {
-            return false;
+        let candidate = match placement.pool.position(index) {
+            Some(candidate) => Some(candidate),
+            None if placement.is_eligible(index) => placement.pool.enter(index),
+            None => return false,
+        };
+        if let Some(candidate) = candidate {
+            placement
+                .pool
+                .add(candidate, self.number, self.weight, score, lead);
         }
-        placement
-            .pool
-            .add(index, self.number, self.weight, score, lead);
         self.taken += 1;
         true
     }
@@ -177,7 +198,7 @@ impl Ranking<'_, '_> {
 /// What those bought who bought the seeds.
 fn follow_purchases(placement: &Placement<'_>, workspace: &mut Workspace) {
     let co_purchase = &placement.scene.models.co_purchase;
-    workspace.found.clear();
+    workspace.clear();
     for seed in seeds(placement, |signal| signal != Signal::View) {
         for (index, similarity) in co_purchase.neighbours(seed.lead.item) {
             note(workspace, index, similarity * seed.weight, seed.lead);
@@ -188,7 +209,7 @@ fn follow_purchases(placement: &Placement<'_>, workspace: &mut Workspace) {
 /// What is like the seeds.
 fn follow_likeness(placement: &Placement<'_>, workspace: &mut Workspace) {
     let scene = placement.scene;
-    workspace.found.clear();
+    workspace.clear();
     for seed in seeds(placement, |_| true) {
         let alike = scene
             .similar
@@ -200,11 +221,17 @@ fn follow_likeness(placement: &Placement<'_>, workspace: &mut Workspace) {
 }
 
 fn note(workspace: &mut Workspace, index: ItemIndex, value: f32, lead: Lead) {
-    let found = workspace.found.entry(index).or_insert(Found {
-        sum: 0.0,
-        best: 0.0,
-        lead,
-    });
+    let next = workspace.found.len() as u32;
+    let Some(at) = workspace.places.get_or_insert(index, next) else {
+        workspace.found.push(Found {
+            index,
+            sum: value,
+            best: value,
+            lead,
+        });
+        return;
+    };
+    let found = &mut workspace.found[at as usize];
     found.sum += value;
     if value > found.best {
         found.best = value;
