@@ -15,13 +15,13 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use attune_api::rules::v1::{
-    DecideRequest, DecideResponse, decision_service_server::DecisionServiceServer,
-    rule_service_server::RuleServiceServer,
+    DecideRequest, DecideResponse, rule_service_server::RuleServiceServer,
 };
 use attune_events::{Consumer, LogSource};
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks, Workspace};
 use attune_storage::{Database, Migrations};
 use parking_lot::Mutex;
+use prost::Message;
 use tonic::service::RoutesBuilder;
 
 pub use config::Config;
@@ -122,9 +122,7 @@ impl RuleEngine {
         routes.add_service(
             RuleServiceServer::new(rules).max_decoding_message_size(MESSAGE_BYTES_MAX),
         );
-        routes.add_service(
-            DecisionServiceServer::new(decisions).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        );
+        routes.add_service(decisions);
     }
 
     /// This service publishes nothing.
@@ -168,7 +166,9 @@ impl RuleEngine {
         workspace: &Workspace,
         request: &DecideRequest,
     ) -> Result<DecideResponse, Error> {
-        self.0.decider.decide(workspace, request)
+        let answer = self.0.decider.decide(workspace, request)?;
+        // Written by this very process.
+        Ok(DecideResponse::decode(answer.0.as_slice()).unwrap_or_default())
     }
 
     /// Waits until everything is taken in that the logs held when they were last read.

@@ -1,15 +1,11 @@
-//! Decisions to their messages: the answer, and the record that is kept of it.
+//! Decisions to their messages: the answer, and the record that is kept of it. Written
+//! straight into bytes, since every request waits for one and leaves the other behind;
+//! a test holds every tag against the contract.
 
-use attune_api::{
-    profile::v1::Basis,
-    rules::v1::{
-        DecidedSlot as RecordedSlot, Decision, PlacementDecision, Reason, ReasonKind, Slot,
-        SourceRef,
-    },
-    time,
-};
+use attune_api::{profile::v1::Basis, rules::v1::ReasonKind, time};
 use uuid::Uuid;
 
+use super::wire::Writer;
 use crate::domain::{
     decide::{Decided, DecidedSlot, Why, WhyKind},
     plan::PlacementPlan,
@@ -34,69 +30,72 @@ impl Detail {
     }
 }
 
-/// One placement's part of the answer. A preview has no id and no tokens.
+/// One placement's part of a `DecideResponse`. A preview has no id and no tokens.
 pub fn placement(
+    answer: &mut Writer,
     plan: &PlacementPlan,
     decided: &Decided,
     decision_id: Option<Uuid>,
     mut tokens: Option<Tokens<'_>>,
     detail: Detail,
-) -> PlacementDecision {
-    let slots = decided.slots.iter().enumerate();
-    let slots = slots.map(|(at, slot)| Slot {
-        item_id: slot.item_id.to_string(),
-        score: slot.score,
-        reasons: reasons(slot, detail),
-        token: tokens.as_mut().map_or_else(String::new, |tokens| {
-            tokens.token((at + 1) as u16, &slot.item_id)
-        }),
+) {
+    answer.within(1, |placement| {
+        placement.text(1, [&*plan.id]);
+        if let Some(id) = decision_id {
+            placement.text(2, [spelt(id, &mut [0; 36])]);
+        }
+        placement.text(3, [&*plan.strategy.id]);
+        for (at, decided) in decided.slots.iter().enumerate() {
+            placement.within(4, |slot| {
+                slot.text(1, [&*decided.item_id]);
+                slot.double(2, decided.score);
+                reasons(slot, decided, detail);
+                if let Some(tokens) = &mut tokens {
+                    slot.text_bytes(4, tokens.token((at + 1) as u16, &decided.item_id));
+                }
+            });
+        }
+        placement.text(5, [plan.template.as_str()]);
+        placement.number(6, decided.is_fallback.into());
     });
-    PlacementDecision {
-        placement: plan.id.to_string(),
-        slots: slots.collect(),
-        decision_id: decision_id.map_or_else(String::new, |id| id.to_string()),
-        strategy: plan.strategy.id.to_string(),
-        template: plan.template.clone(),
-        fallback: decided.is_fallback,
-    }
 }
 
-fn reasons(slot: &DecidedSlot, detail: Detail) -> Vec<Reason> {
+fn spelt(id: Uuid, spelling: &mut [u8; 36]) -> &str {
+    id.hyphenated().encode_lower(spelling)
+}
+
+/// The reasons of a slot, which have the same tag in an answer and in a record.
+fn reasons(slot: &mut Writer, decided: &DecidedSlot, detail: Detail) {
     let count = match detail {
         Detail::Brief => REASONS_MAX,
         Detail::Full => usize::MAX,
     };
-    let reasons = slot.reasons.iter().take(count);
-    reasons.map(|why| reason(why, detail)).collect()
+    for why in decided.reasons.iter().take(count) {
+        slot.within(3, |writer| reason(writer, why, detail));
+    }
 }
 
-fn reason(why: &Why, detail: Detail) -> Reason {
-    let mut reason = Reason {
-        text: why.text.to_string(),
-        weight: why.weight,
-        related_item_id: why
-            .related_id
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string),
-        ..Reason::default()
-    };
+fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
     let kind = match &why.kind {
-        WhyKind::Source { name, score } => {
-            reason.source = Some(SourceRef {
-                kind: (*name).to_owned(),
-                score: if detail == Detail::Full { *score } else { 0.0 },
-            });
-            ReasonKind::Source
-        }
-        WhyKind::Rule(rule) => {
-            reason.rule_id = rule.id.to_string();
-            ReasonKind::Rule
-        }
+        WhyKind::Source { .. } => ReasonKind::Source,
+        WhyKind::Rule(_) => ReasonKind::Rule,
         WhyKind::Fallback => ReasonKind::Fallback,
         WhyKind::Exploration => ReasonKind::Exploration,
     };
-    reason.set_kind(kind);
-    reason
+    writer.number(1, kind.into());
+    writer.text(2, why.text());
+    writer.double(3, why.weight);
+    match &why.kind {
+        WhyKind::Source { name, score, .. } => writer.within(4, |source| {
+            source.text(1, [name]);
+            if detail == Detail::Full {
+                source.double(2, *score);
+            }
+        }),
+        WhyKind::Rule(rule) => writer.text(5, [&*rule.id]),
+        WhyKind::Fallback | WhyKind::Exploration => {}
+    }
+    writer.text(6, [why.related_id.as_deref().unwrap_or("")]);
 }
 
 /// What is kept of a decision besides the slots.
@@ -109,23 +108,183 @@ pub struct Header {
     pub basis: Basis,
 }
 
-/// The record of one placement's decision, complete.
-pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Decision {
-    let slots = decided.slots.iter().map(|slot| RecordedSlot {
-        item_id: slot.item_id.to_string(),
-        score: slot.score,
-        reasons: reasons(slot, Detail::Full),
-        propensity: slot.propensity,
-    });
-    Decision {
-        decision_id: header.decision_id.to_string(),
-        time: Some(time::from_ms(header.time_ms)),
-        profile_id: header.profile_id.clone(),
-        channel: header.channel.clone(),
-        placement: plan.id.to_string(),
-        strategy: plan.strategy.id.to_string(),
-        basis: header.basis.into(),
-        slots: slots.collect(),
-        outcomes: Vec::new(),
+/// The record of one placement's decision, complete: a `Decision`.
+pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Writer {
+    let mut record = Writer::with_capacity(4096);
+    record.text(1, [spelt(header.decision_id, &mut [0; 36])]);
+    record.message(2, &time::from_ms(header.time_ms));
+    record.text(3, [header.profile_id.as_str()]);
+    record.text(4, [header.channel.as_str()]);
+    record.text(5, [&*plan.id]);
+    record.text(6, [&*plan.strategy.id]);
+    record.number(7, header.basis.into());
+    for decided in &decided.slots {
+        record.within(8, |slot| {
+            slot.text(1, [&*decided.item_id]);
+            slot.double(2, decided.score);
+            reasons(slot, decided, Detail::Full);
+            slot.double(4, decided.propensity);
+        });
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        decide::SourceText,
+        plan::{RuleAction, RulePlan, default_strategy},
+    };
+    use attune_api::rules::v1::{
+        DecideResponse, DecidedSlot as RecordedSlot, Decision, PlacementDecision, Reason, Slot,
+        SourceRef,
+    };
+    use prost::Message;
+    use std::sync::Arc;
+
+    fn plan() -> PlacementPlan {
+        PlacementPlan {
+            id: "home".into(),
+            channels: Vec::new(),
+            strategy: Arc::new(default_strategy()),
+            fallback: Vec::new(),
+            template: "wide".into(),
+            rules: Vec::new(),
+        }
+    }
+
+    fn rule() -> RulePlan {
+        RulePlan {
+            id: "gold".into(),
+            label: "For our best".into(),
+            condition: None,
+            targets: None,
+            action: RuleAction::Exclude,
+            channels: Vec::new(),
+            start_ms: None,
+            end_ms: None,
+        }
+    }
+
+    fn decided() -> Decided {
+        let why = |kind, weight, related: Option<&str>| Why {
+            kind,
+            weight,
+            related_id: related.map(Into::into),
+        };
+        let text = SourceText {
+            words: "Similar to ",
+            title: Some("Tent".into()),
+        };
+        let source = WhyKind::Source {
+            name: "similar",
+            score: 0.5,
+            text,
+        };
+        Decided {
+            slots: vec![DecidedSlot {
+                index: 0,
+                item_id: "tent-2p".into(),
+                score: 1.25,
+                propensity: 0.75,
+                reasons: [
+                    why(WhyKind::Rule(Arc::new(rule())), 2.0, None),
+                    why(source, 0.25, Some("tent-1p")),
+                    why(WhyKind::Fallback, 1.0, None),
+                    why(WhyKind::Exploration, 1.0, None),
+                ]
+                .into_iter()
+                .collect(),
+            }],
+            is_fallback: true,
+        }
+    }
+
+    fn expected_reasons(detail: Detail) -> Vec<Reason> {
+        let plain = |kind: ReasonKind, text: &str, weight| Reason {
+            kind: kind.into(),
+            text: text.into(),
+            weight,
+            ..Reason::default()
+        };
+        let mut reasons = vec![
+            Reason {
+                rule_id: "gold".into(),
+                ..plain(ReasonKind::Rule, "For our best", 2.0)
+            },
+            Reason {
+                source: Some(SourceRef {
+                    kind: "similar".into(),
+                    score: if detail == Detail::Full { 0.5 } else { 0.0 },
+                }),
+                related_item_id: "tent-1p".into(),
+                ..plain(ReasonKind::Source, "Similar to Tent", 0.25)
+            },
+            plain(ReasonKind::Fallback, "Our recommendation", 1.0),
+        ];
+        if detail == Detail::Full {
+            let last = plain(ReasonKind::Exploration, "Something new to discover", 1.0);
+            reasons.push(last);
+        }
+        reasons
+    }
+
+    #[test]
+    fn an_answer_reads_as_the_contract_says() {
+        let id = Uuid::from_u128(7);
+        let key = crate::domain::token::TokenKey::new([7; 32]);
+        for (detail, is_preview) in [(Detail::Brief, false), (Detail::Full, true)] {
+            let tokens = (!is_preview).then(|| key.tokens("default", id, "p"));
+            let id = (!is_preview).then_some(id);
+            let mut writer = Writer::default();
+            placement(&mut writer, &plan(), &decided(), id, tokens, detail);
+            let read = DecideResponse::decode(writer.into_bytes().as_slice()).unwrap();
+            let token = read.placements[0].slots[0].token.clone();
+            assert_eq!(key.verify(&token).is_some(), !is_preview);
+            let expected = PlacementDecision {
+                placement: "home".into(),
+                decision_id: id.map_or_else(String::new, |id| id.to_string()),
+                strategy: "default".into(),
+                slots: vec![Slot {
+                    item_id: "tent-2p".into(),
+                    score: 1.25,
+                    reasons: expected_reasons(detail),
+                    token,
+                }],
+                template: "wide".into(),
+                fallback: true,
+            };
+            assert_eq!(read.placements, [expected]);
+        }
+    }
+
+    #[test]
+    fn a_record_reads_as_the_contract_says() {
+        let header = Header {
+            decision_id: Uuid::from_u128(7),
+            time_ms: 1_700_000_000_123,
+            profile_id: "p".into(),
+            channel: "web".into(),
+            basis: Basis::ContextOnly,
+        };
+        let written = record(&header, &plan(), &decided()).into_bytes();
+        let expected = Decision {
+            decision_id: Uuid::from_u128(7).to_string(),
+            time: Some(time::from_ms(header.time_ms)),
+            profile_id: "p".into(),
+            channel: "web".into(),
+            placement: "home".into(),
+            strategy: "default".into(),
+            basis: Basis::ContextOnly.into(),
+            slots: vec![RecordedSlot {
+                item_id: "tent-2p".into(),
+                score: 1.25,
+                reasons: expected_reasons(Detail::Full),
+                propensity: 0.75,
+            }],
+            outcomes: Vec::new(),
+        };
+        assert_eq!(Decision::decode(written.as_slice()), Ok(expected));
     }
 }

@@ -7,3 +7,4 @@ pub mod check;
 pub mod outcomes;
 pub mod plan;
 pub mod resources;
+pub mod wire;

@@ -27,7 +27,7 @@ pub type Feature = u64;
 pub struct Projected {
     pub item_type: Arc<str>,
     /// By locale; the default (empty) locale first where there is one.
-    pub titles: Box<[(Arc<str>, Box<str>)]>,
+    pub titles: Box<[(Arc<str>, Arc<str>)]>,
     pub categories: Arc<[String]>,
     /// Sorted by name.
     characteristics: Box<[(Arc<str>, Characteristic)]>,
@@ -102,15 +102,15 @@ impl Projected {
     }
 
     /// For a person's locale: that one, then its language, then the default.
-    pub fn title(&self, locale: &str) -> Option<&str> {
+    pub fn title(&self, locale: &str) -> Option<&Arc<str>> {
         let language = locale.split('-').next().unwrap_or(locale);
         [locale, language, ""]
             .iter()
             .find_map(|wanted| {
                 let found = self.titles.iter().find(|(held, _)| &**held == *wanted);
-                found.map(|(_, title)| &**title)
+                found.map(|(_, title)| title)
             })
-            .or_else(|| self.titles.first().map(|(_, title)| &**title))
+            .or_else(|| self.titles.first().map(|(_, title)| title))
             .filter(|title| !title.is_empty())
     }
 }
@@ -129,7 +129,9 @@ impl Scope for ProjectedScope<'_> {
         match field {
             F::Id => Value::text(self.id),
             F::Type => Value::text_or_missing(&item.item_type),
-            F::Title => item.title("").map_or(Value::Missing, Value::text),
+            F::Title => item
+                .title("")
+                .map_or(Value::Missing, |title| Value::text(title)),
             F::Categories => Value::Texts(&item.categories),
             F::Price => item.price.map_or(Value::Missing, Value::Number),
             F::CurrencyCode => Value::text_or_missing(&item.currency_code),

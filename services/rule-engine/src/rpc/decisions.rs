@@ -1,15 +1,31 @@
-//! `DecisionService`, one hop from its use cases.
+//! `DecisionService`, one hop from its use cases. Written by hand where others use the
+//! generated server, because the answer to `Decide` is bytes already.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use attune_api::rules::v1::{
-    DecideRequest, DecideResponse, Decision, GetDecisionRequest, RecordOutcomesRequest,
-    RecordOutcomesResponse, decision_service_server::DecisionService,
+    DecideRequest, Decision, GetDecisionRequest, RecordOutcomesRequest, RecordOutcomesResponse,
+    decision_service_server::SERVICE_NAME,
 };
-use attune_rpc::Caller;
-use tonic::{Request, Response, Status};
+use attune_errors::Fault;
+use attune_rpc::{Caller, MESSAGE_BYTES_MAX};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::{BoxFuture, Service},
+    server::{Grpc, NamedService},
+};
+use tonic_prost::ProstCodec;
 
-use crate::service::{decide::Decider, outcomes::Outcomes};
+use crate::{
+    convert::wire::Written,
+    service::{decide::Decider, outcomes::Outcomes},
+};
 
 #[derive(Clone)]
 pub struct Decisions {
@@ -17,40 +33,81 @@ pub struct Decisions {
     pub outcomes: Arc<Outcomes>,
 }
 
-#[tonic::async_trait]
-impl DecisionService for Decisions {
-    async fn decide(
-        &self,
-        request: Request<DecideRequest>,
-    ) -> Result<Response<DecideResponse>, Status> {
-        let caller = Caller::of(&request)?;
+impl NamedService for Decisions {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl Service<http::Request<Body>> for Decisions {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let service = self.clone();
+        let path = request.uri().path();
+        match path.rsplit('/').next() {
+            Some("Decide") => Box::pin(async move {
+                let method = tower::service_fn(|r| ready(service.decide(&r)));
+                Ok(server::<Written, _>().unary(method, request).await)
+            }),
+            Some("RecordOutcomes") => Box::pin(async move {
+                let method = tower::service_fn(|r| record(service.outcomes.clone(), r));
+                Ok(server().unary(method, request).await)
+            }),
+            Some("GetDecision") => Box::pin(async move {
+                let method = tower::service_fn(|r| get(service.outcomes.clone(), r));
+                Ok(server().unary(method, request).await)
+            }),
+            _ => {
+                let unknown = Status::from(Fault::method_unknown(path)).into_http();
+                Box::pin(ready(Ok(unknown)))
+            }
+        }
+    }
+}
+
+fn server<A, Q>() -> Grpc<ProstCodec<A, Q>>
+where
+    A: prost::Message + Send + 'static,
+    Q: prost::Message + Default + Send + 'static,
+{
+    Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+impl Decisions {
+    fn decide(&self, request: &Request<DecideRequest>) -> Result<Response<Written>, Status> {
+        let caller = Caller::of(request)?;
         let answer = self.decider.decide(&caller.workspace, request.get_ref());
         answer
             .map(Response::new)
             .map_err(|error| error.into_status(&caller))
     }
+}
 
-    async fn record_outcomes(
-        &self,
-        request: Request<RecordOutcomesRequest>,
-    ) -> Result<Response<RecordOutcomesResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let outcomes = &request.get_ref().outcomes;
-        let recorded = self.outcomes.record(&caller.workspace, outcomes).await;
-        recorded
-            .map(Response::new)
-            .map_err(|error| error.into_status(&caller))
-    }
+async fn record(
+    outcomes: Arc<Outcomes>,
+    request: Request<RecordOutcomesRequest>,
+) -> Result<Response<RecordOutcomesResponse>, Status> {
+    let caller = Caller::of(&request)?;
+    let sent = &request.get_ref().outcomes;
+    let recorded = outcomes.record(&caller.workspace, sent).await;
+    recorded
+        .map(Response::new)
+        .map_err(|error| error.into_status(&caller))
+}
 
-    async fn get_decision(
-        &self,
-        request: Request<GetDecisionRequest>,
-    ) -> Result<Response<Decision>, Status> {
-        let caller = Caller::of(&request)?;
-        let id = &request.get_ref().decision_id;
-        let decision = self.outcomes.decision(&caller.workspace, id).await;
-        decision
-            .map(Response::new)
-            .map_err(|error| error.into_status(&caller))
-    }
+async fn get(
+    outcomes: Arc<Outcomes>,
+    request: Request<GetDecisionRequest>,
+) -> Result<Response<Decision>, Status> {
+    let caller = Caller::of(&request)?;
+    let id = &request.get_ref().decision_id;
+    let decision = outcomes.decision(&caller.workspace, id).await;
+    decision
+        .map(Response::new)
+        .map_err(|error| error.into_status(&caller))
 }

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, sync::Arc, time::Instant};
 
 use attune_api::{
-    rules::v1::{DecideRequest, DecideResponse, PlacementRequest},
+    rules::v1::{DecideRequest, PlacementRequest},
     time,
     r#type::v1::Context,
 };
@@ -25,6 +25,7 @@ use crate::{
     convert::{
         answer::{self, Detail, Header},
         asks, check,
+        wire::{Writer, Written},
     },
     domain::{
         decide::{self, Decided, PlacementAsk, Request, Scene, Scratch},
@@ -68,12 +69,12 @@ struct CheckedAsk<'a> {
     sent: &'a PlacementRequest,
 }
 
+/// What most slots of an answer need at most.
+const SLOT_BYTES: usize = 512;
+
 impl Decider {
-    pub fn decide(
-        &self,
-        workspace: &Workspace,
-        request: &DecideRequest,
-    ) -> Result<DecideResponse, Error> {
+    /// The answer is a `DecideResponse`.
+    pub fn decide(&self, workspace: &Workspace, request: &DecideRequest) -> Result<Written, Error> {
         let started = Instant::now();
         let state = self.workspaces.get(workspace.as_str());
         let Some(state) = state else {
@@ -83,8 +84,15 @@ impl Decider {
         let now_ms = time::now_ms();
         let made = REUSED.with_borrow_mut(|reused| make(&state, &checked, request, now_ms, reused));
         let Made { subject, decided } = made?;
+        let counted = Counted::of(&decided);
         let answer = self.answer(&state, &checked, request, now_ms, subject, decided);
-        self.count(&answer, started);
+        let seconds = started.elapsed().as_secs_f64();
+        let Counted {
+            placements,
+            fallbacks,
+            slots,
+        } = counted;
+        self.metrics.decided(placements, fallbacks, slots, seconds);
         Ok(answer)
     }
 
@@ -97,18 +105,18 @@ impl Decider {
         now_ms: i64,
         subject: Subject<'_>,
         decided: Vec<(Uuid, Decided)>,
-    ) -> DecideResponse {
+    ) -> Written {
         let detail = Detail::of(request.explain);
-        let mut placements = Vec::with_capacity(decided.len());
+        let slots: usize = decided.iter().map(|(_, d)| d.slots.len()).sum();
+        let mut answer = Writer::with_capacity((slots + 1) * SLOT_BYTES);
         for (ask, (id, decided)) in checked.asks.iter().zip(decided) {
             if request.preview {
-                let placement = answer::placement(&ask.plan, &decided, None, None, detail);
-                placements.push(placement);
+                answer::placement(&mut answer, &ask.plan, &decided, None, None, detail);
                 continue;
             }
             let tokens = self.token_key.tokens(&state.name, id, subject.profile_id);
-            let placement = answer::placement(&ask.plan, &decided, Some(id), Some(tokens), detail);
-            placements.push(placement);
+            let (id_told, tokens) = (Some(id), Some(tokens));
+            answer::placement(&mut answer, &ask.plan, &decided, id_told, tokens, detail);
             self.decision_log.push(Logged {
                 workspace: Arc::clone(&state.name),
                 header: Header {
@@ -122,16 +130,25 @@ impl Decider {
                 decided,
             });
         }
-        DecideResponse { placements }
+        Written(answer.into_bytes())
     }
+}
 
-    fn count(&self, answer: &DecideResponse, started: Instant) {
-        let placements = &answer.placements;
-        let fallbacks = placements.iter().filter(|p| p.fallback).count();
-        let slots = placements.iter().map(|p| p.slots.len()).sum();
-        let seconds = started.elapsed().as_secs_f64();
-        self.metrics
-            .decided(placements.len(), fallbacks, slots, seconds);
+/// What the metrics are told of an answer.
+struct Counted {
+    placements: usize,
+    fallbacks: usize,
+    slots: usize,
+}
+
+impl Counted {
+    fn of(decided: &[(Uuid, Decided)]) -> Self {
+        let decided = || decided.iter().map(|(_, decided)| decided);
+        Self {
+            placements: decided().count(),
+            fallbacks: decided().filter(|d| d.is_fallback).count(),
+            slots: decided().map(|d| d.slots.len()).sum(),
+        }
     }
 }
 

@@ -201,8 +201,9 @@ fn chunks(batch: impl Iterator<Item = Logged>) -> Vec<Chunk> {
     for logged in batch {
         let (data, ids) = by_workspace.entry(logged.workspace).or_default();
         let record = answer::record(&logged.header, &logged.plan, &logged.decided);
-        // A growable buffer always has room.
-        let _ = record.encode_length_delimited(data);
+        let record = record.into_bytes();
+        prost::encoding::encode_varint(record.len() as u64, data);
+        data.extend_from_slice(&record);
         ids.push(logged.header.decision_id);
     }
     let chunks = by_workspace.into_iter();

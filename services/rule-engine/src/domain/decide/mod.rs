@@ -9,7 +9,7 @@ mod reasons;
 mod slots;
 mod sources;
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use attune_expr::Scope;
 use rustc_hash::FxHashSet;
@@ -90,8 +90,6 @@ pub struct DecidedSlot {
 #[derive(Debug, Clone)]
 pub struct Why {
     pub kind: WhyKind,
-    /// What a customer could be shown.
-    pub text: Cow<'static, str>,
     /// The source's share of the score, or the rule's factor.
     pub weight: f64,
     pub related_id: Option<Arc<str>>,
@@ -99,10 +97,34 @@ pub struct Why {
 
 #[derive(Debug, Clone)]
 pub enum WhyKind {
-    Source { name: &'static str, score: f64 },
+    Source {
+        name: &'static str,
+        score: f64,
+        text: SourceText,
+    },
     Rule(Arc<RulePlan>),
     Fallback,
     Exploration,
+}
+
+/// What a customer could be told of a source: words, and the title of the item that led
+/// to this one where there is one. Put together by whoever writes it somewhere.
+#[derive(Debug, Clone)]
+pub struct SourceText {
+    pub words: &'static str,
+    pub title: Option<Arc<str>>,
+}
+
+impl Why {
+    /// What a customer could be shown, in two parts.
+    pub fn text(&self) -> [&str; 2] {
+        match &self.kind {
+            WhyKind::Source { text, .. } => [text.words, text.title.as_deref().unwrap_or("")],
+            WhyKind::Rule(rule) => [&rule.label, ""],
+            WhyKind::Fallback => ["Our recommendation", ""],
+            WhyKind::Exploration => ["Something new to discover", ""],
+        }
+    }
 }
 
 /// Memory that decisions reuse.

@@ -193,15 +193,8 @@ pub(super) struct Rank(u128);
 
 impl Rank {
     fn new(candidate: &Candidate, position: u32) -> Self {
-        // As `f64::total_cmp` orders, upside down.
-        let bits = candidate.score.to_bits();
-        let falling = if bits >> 63 == 0 {
-            !(bits | 1 << 63)
-        } else {
-            bits
-        };
         let low = u64::from(candidate.index) << 32 | u64::from(position);
-        Self(u128::from(falling) << 64 | u128::from(low))
+        Self(u128::from(falling(candidate.score)) << 64 | u128::from(low))
     }
 
     pub fn candidate(self) -> u32 {
@@ -210,6 +203,16 @@ impl Rank {
 
     pub fn index(self) -> ItemIndex {
         (self.0 >> 32) as ItemIndex
+    }
+}
+
+/// The higher the value, the smaller: as `f64::total_cmp` orders, upside down.
+pub(super) fn falling(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits >> 63 == 0 {
+        !(bits | 1 << 63)
+    } else {
+        bits
     }
 }
 

@@ -1,159 +1,214 @@
 //! Why each slot holds what it holds, the strongest reason first, in words for a
 //! customer and numbers for an engineer. Written for the final slots only.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{
-    DecidedSlot, Placement, Why, WhyKind,
-    pool::{Lead, Part, Relation, Touch},
+    DecidedSlot, ItemIndex, Placement, SourceText, Why, WhyKind,
+    pool::{Lead, Part, Relation, Touch, falling},
     slots::{Filled, Origin},
 };
 use crate::domain::{plan::SourceKind, popularity::Signal};
 
-/// A reason and how strongly it counts.
-type Weighed = (f64, Why);
+/// What a reason will be made of, in the order in which reasons are told: slot by slot,
+/// the strongest first, and among equals as they were found.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Ground {
+    slot: u16,
+    weakness: u64,
+    number: u32,
+    of: GroundOf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum GroundOf {
+    WayIn,
+    Part(u32),
+    Touch(u32),
+}
 
 pub(super) fn explain(placement: &mut Placement<'_>, filled: &[Filled]) -> Vec<DecidedSlot> {
-    let mut weighed: Vec<SmallVec<[Weighed; 4]>> = vec![SmallVec::new(); filled.len()];
     for (slot, item) in filled.iter().enumerate() {
         if let Some(candidate) = placement.pool.position(item.index) {
             placement.pool.set_slot(candidate, slot);
         }
-        if let Some(reason) = own_reason(placement, item) {
-            weighed[slot].push(reason);
-        }
     }
-    for part in placement.pool.parts() {
-        let candidate = placement.pool.candidate(part.candidate);
-        if let Some(slot) = candidate.slot {
-            weighed[slot as usize].push(source_reason(placement, part, candidate.base));
+    let placement = &*placement;
+    let grounds = grounds(placement, filled);
+    let mut grounds = grounds.iter().peekable();
+    let mut titles = Titles::new(placement);
+    let slots = filled.iter().enumerate().map(|(at, item)| {
+        let mut reasons = SmallVec::new();
+        while let Some(ground) = grounds.next_if(|ground| usize::from(ground.slot) == at) {
+            reasons.extend(match ground.of {
+                GroundOf::WayIn => own_reason(placement, item),
+                GroundOf::Part(part) => {
+                    let part = &placement.pool.parts()[part as usize];
+                    Some(source_reason(placement, part, &mut titles))
+                }
+                GroundOf::Touch(touch) => {
+                    let touch = &placement.pool.touches()[touch as usize];
+                    let rule = touch.rule.into();
+                    Some(rule_reason(placement, rule, touch.factor))
+                }
+            });
         }
-    }
-    for touch in placement.pool.touches() {
-        if let Some(slot) = placement.pool.candidate(touch.candidate).slot {
-            weighed[slot as usize].push(touch_reason(placement, touch));
+        let candidate = placement.pool.position(item.index);
+        DecidedSlot {
+            index: item.index,
+            item_id: Arc::clone(placement.scene.items.id(item.index)),
+            score: candidate.map_or(0.0, |c| placement.pool.candidate(c).score),
+            propensity: item.propensity,
+            reasons,
         }
-    }
-    filled
-        .iter()
-        .zip(weighed)
-        .map(|(item, reasons)| slot(placement, item, reasons))
-        .collect()
+    });
+    slots.collect()
 }
 
-fn slot(
-    placement: &Placement<'_>,
-    item: &Filled,
-    mut reasons: SmallVec<[Weighed; 4]>,
-) -> DecidedSlot {
-    reasons.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let candidate = placement.pool.position(item.index);
-    DecidedSlot {
-        index: item.index,
-        item_id: Arc::clone(placement.scene.items.id(item.index)),
-        score: candidate.map_or(0.0, |c| placement.pool.candidate(c).score),
-        propensity: item.propensity,
-        reasons: reasons.into_iter().map(|(_, why)| why).collect(),
+fn grounds(placement: &Placement<'_>, filled: &[Filled]) -> SmallVec<[Ground; 64]> {
+    let mut grounds: SmallVec<[Ground; 64]> = SmallVec::new();
+    let mut push = |slot, strength, of| {
+        let number = grounds.len() as u32;
+        grounds.push(Ground {
+            slot,
+            weakness: falling(strength),
+            number,
+            of,
+        });
+    };
+    for slot in 0..filled.len() {
+        push(slot as u16, f64::INFINITY, GroundOf::WayIn);
     }
+    let pool = &placement.pool;
+    for (part, at) in pool.parts().iter().zip(0..) {
+        let candidate = pool.candidate(part.candidate);
+        if let Some(slot) = candidate.slot {
+            let share = share(placement, part, candidate.base);
+            push(slot, share, GroundOf::Part(at));
+        }
+    }
+    for (touch, at) in pool.touches().iter().zip(0..) {
+        if let Some(slot) = pool.candidate(touch.candidate).slot {
+            push(slot, strength(touch), GroundOf::Touch(at));
+        }
+    }
+    grounds.sort_unstable();
+    grounds
 }
 
 /// What the way into the slot says by itself. The ranking says nothing: its sources do.
-fn own_reason(placement: &Placement<'_>, item: &Filled) -> Option<Weighed> {
-    let source = |name, text| Why {
-        kind: WhyKind::Source { name, score: 0.0 },
-        text: Cow::Borrowed(text),
-        weight: 1.0,
-        related_id: None,
-    };
-    let plain = |kind, text| Why {
-        kind,
-        text: Cow::Borrowed(text),
-        weight: 1.0,
-        related_id: None,
-    };
-    let why = match item.origin {
+fn own_reason(placement: &Placement<'_>, item: &Filled) -> Option<Why> {
+    let kind = match item.origin {
         Origin::Ranking { .. } => return None,
-        Origin::Pin { rule } => rule_reason(placement, rule, 1.0),
-        Origin::Exploration => plain(WhyKind::Exploration, "Something new to discover"),
-        Origin::Fallback => plain(WhyKind::Fallback, "Our recommendation"),
+        Origin::Pin { rule } => return Some(rule_reason(placement, rule, 1.0)),
+        Origin::Exploration => WhyKind::Exploration,
+        Origin::Fallback => WhyKind::Fallback,
         // Found again after the sources had their say, so the source speaks for itself.
         Origin::Popular | Origin::New if placement.pool.contains(item.index) => return None,
-        Origin::Popular => source("popular", "Popular right now"),
-        Origin::New => source("new", "New in"),
+        Origin::Popular => topped_up("popular", "Popular right now"),
+        Origin::New => topped_up("new", "New in"),
     };
-    Some((f64::INFINITY, why))
+    Some(Why {
+        kind,
+        weight: 1.0,
+        related_id: None,
+    })
 }
 
-fn source_reason(placement: &Placement<'_>, part: &Part, base: f64) -> Weighed {
+fn topped_up(name: &'static str, words: &'static str) -> WhyKind {
+    WhyKind::Source {
+        name,
+        score: 0.0,
+        text: SourceText { words, title: None },
+    }
+}
+
+/// The source's share of what the sources gave.
+fn share(placement: &Placement<'_>, part: &Part, base: f64) -> f64 {
     let source = &placement.ask.plan.strategy.sources[part.source as usize];
-    let score = f64::from(part.score);
-    let share = if base > 0.0 {
-        source.weight * score / base
+    if base > 0.0 {
+        source.weight * f64::from(part.score) / base
     } else {
         0.0
-    };
-    let items = placement.scene.items;
-    let why = Why {
-        kind: WhyKind::Source {
-            name: source.kind.name(),
-            score,
-        },
-        text: source_text(placement, &source.kind, part.lead),
-        weight: share,
-        related_id: part.lead.map(|lead| Arc::clone(items.id(lead.item))),
-    };
-    (share, why)
+    }
 }
 
-fn touch_reason(placement: &Placement<'_>, touch: &Touch) -> Weighed {
-    // A boost by 4 answers for three quarters of the score; a bury for none of it.
-    let strength = if touch.factor == 1.0 {
+fn source_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) -> Why {
+    let source = &placement.ask.plan.strategy.sources[part.source as usize];
+    let base = placement.pool.candidate(part.candidate).base;
+    let items = placement.scene.items;
+    Why {
+        kind: WhyKind::Source {
+            name: source.kind.name(),
+            score: f64::from(part.score),
+            text: source_text(titles, &source.kind, part.lead),
+        },
+        weight: share(placement, part, base),
+        related_id: part.lead.map(|lead| Arc::clone(items.id(lead.item))),
+    }
+}
+
+/// A boost by 4 answers for three quarters of the score; a bury for none of it.
+fn strength(touch: &Touch) -> f64 {
+    if touch.factor == 1.0 {
         f64::INFINITY
     } else {
         1.0 - 1.0 / touch.factor
-    };
-    let why = rule_reason(placement, touch.rule as usize, touch.factor);
-    (strength, why)
+    }
 }
 
 fn rule_reason(placement: &Placement<'_>, rule: usize, factor: f64) -> Why {
-    let rule = placement.active[rule];
     Why {
-        kind: WhyKind::Rule(Arc::clone(rule)),
-        text: Cow::Owned(rule.label.to_string()),
+        kind: WhyKind::Rule(Arc::clone(placement.active[rule])),
         weight: factor,
         related_id: None,
     }
 }
 
-fn source_text(
-    placement: &Placement<'_>,
-    source: &SourceKind,
-    lead: Option<Lead>,
-) -> Cow<'static, str> {
-    let title = lead.and_then(|lead| {
-        let item = placement.scene.items.get(lead.item)?;
-        item.title(placement.request.locale)
-    });
-    match (source, title, lead.map(|lead| lead.relation)) {
-        (SourceKind::Editorial { .. }, ..) => "Picked by our editors".into(),
-        (SourceKind::Popular { signal }, ..) => popular_text(*signal).into(),
-        (SourceKind::Trending { .. }, ..) => "Trending now".into(),
-        (SourceKind::New { .. }, ..) => "New in".into(),
-        (SourceKind::RecentlyViewed, ..) => "You viewed this recently".into(),
-        (SourceKind::AlsoBought, Some(title), _) => format!("Often bought with {title}").into(),
-        (SourceKind::AlsoBought, None, _) => "Often bought together".into(),
-        (SourceKind::Similar, Some(title), Some(Relation::Viewed)) => {
-            format!("Because you viewed {title}").into()
+/// The titles of what led somewhere, each looked for once.
+struct Titles<'a> {
+    placement: &'a Placement<'a>,
+    found: SmallVec<[(ItemIndex, Option<Arc<str>>); 8]>,
+}
+
+impl<'a> Titles<'a> {
+    fn new(placement: &'a Placement<'a>) -> Self {
+        Self {
+            placement,
+            found: SmallVec::new(),
         }
-        (SourceKind::Similar, Some(title), Some(Relation::Bought)) => {
-            format!("Because you bought {title}").into()
-        }
-        (SourceKind::Similar, Some(title), _) => format!("Similar to {title}").into(),
-        (SourceKind::Similar, None, _) => "Similar to what you looked at".into(),
     }
+
+    fn of(&mut self, index: ItemIndex) -> Option<Arc<str>> {
+        if let Some((_, title)) = self.found.iter().find(|(held, _)| *held == index) {
+            return title.clone();
+        }
+        let item = self.placement.scene.items.get(index);
+        let title = item.and_then(|item| item.title(self.placement.request.locale));
+        self.found.push((index, title.cloned()));
+        title.cloned()
+    }
+}
+
+fn source_text(titles: &mut Titles<'_>, source: &SourceKind, lead: Option<Lead>) -> SourceText {
+    let title = lead.and_then(|lead| titles.of(lead.item));
+    let relation = lead.map(|lead| lead.relation);
+    let words = match (source, title.is_some(), relation) {
+        (SourceKind::Editorial { .. }, ..) => "Picked by our editors",
+        (SourceKind::Popular { signal }, ..) => popular_text(*signal),
+        (SourceKind::Trending { .. }, ..) => "Trending now",
+        (SourceKind::New { .. }, ..) => "New in",
+        (SourceKind::RecentlyViewed, ..) => "You viewed this recently",
+        (SourceKind::AlsoBought, true, _) => "Often bought with ",
+        (SourceKind::AlsoBought, false, _) => "Often bought together",
+        (SourceKind::Similar, true, Some(Relation::Viewed)) => "Because you viewed ",
+        (SourceKind::Similar, true, Some(Relation::Bought)) => "Because you bought ",
+        (SourceKind::Similar, true, _) => "Similar to ",
+        (SourceKind::Similar, false, _) => "Similar to what you looked at",
+    };
+    SourceText { words, title }
 }
 
 fn popular_text(signal: Option<Signal>) -> &'static str {
