@@ -2,19 +2,17 @@
 //! rules, with ids resolved to indexes and expressions ready to be judged. Immutable;
 //! an edit makes a new one.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use attune_expr::{Expression, ExpressionSet};
+use rustc_hash::FxHashMap;
 
 use super::{filter::ItemFilter, items::ItemIndex, popularity::Signal};
 
 /// The rule base of one workspace.
 #[derive(Debug, Default)]
 pub struct RuleBase {
-    pub placements: HashMap<Arc<str>, Arc<PlacementPlan>>,
+    pub placements: FxHashMap<Arc<str>, Arc<PlacementPlan>>,
     /// Conditions of rules; each value is a [`RulePlan::condition`].
     pub conditions: ExpressionSet<ConditionId>,
 }

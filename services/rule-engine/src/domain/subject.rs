@@ -142,23 +142,70 @@ fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
     std::str::from_utf8(bytes).map_err(|_| Unreadable)
 }
 
-/// A `Snapshot` without its events, which expressions do not read and which are most
-/// of its bytes; the field numbers are the contract's.
+/// What expressions read of a `Snapshot`, traits aside; the field numbers are the
+/// contract's.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Known {
-    #[prost(message, optional, tag = "3")]
-    traits: Option<prost_types::Struct>,
     #[prost(string, repeated, tag = "4")]
     segments: Vec<String>,
     #[prost(btree_map = "string, bool", tag = "6")]
     consents: BTreeMap<String, bool>,
 }
 
+/// One trait, whose value is decoded when it is asked for.
+struct Trait<'a> {
+    id: &'a str,
+    bytes: &'a [u8],
+    value: OnceCell<prost_types::Value>,
+}
+
+/// The traits of a snapshot, in the order of its bytes.
+fn traits(bytes: &[u8]) -> Result<Vec<Trait<'_>>, Unreadable> {
+    let mut traits = Vec::new();
+    each(bytes, 3, |fields| {
+        each(fields, 1, |entry| {
+            let (mut id, mut value) = ("", &[][..]);
+            each(entry, 1, |bytes| {
+                id = text(bytes)?;
+                Ok(())
+            })?;
+            each(entry, 2, |bytes| {
+                value = bytes;
+                Ok(())
+            })?;
+            traits.push(Trait {
+                id,
+                bytes: value,
+                value: OnceCell::new(),
+            });
+            Ok(())
+        })
+    })?;
+    Ok(traits)
+}
+
+/// Every field of bytes with this number.
+fn each<'a>(
+    mut rest: &'a [u8],
+    wanted: u32,
+    mut read: impl FnMut(&'a [u8]) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
+    while !rest.is_empty() {
+        if let (number, Field::Bytes(bytes)) = field(&mut rest)?
+            && number == wanted
+        {
+            read(bytes)?;
+        }
+    }
+    Ok(())
+}
+
 /// The names of a subject in expressions. The snapshot is decoded when the first
-/// trait, segment or consent is asked for.
+/// segment or consent is asked for, and a trait when that one is.
 pub struct LazySubject<'a> {
     bytes: &'a [u8],
-    decoded: OnceCell<Known>,
+    known: OnceCell<Known>,
+    traits: OnceCell<Vec<Trait<'a>>>,
     situation: SubjectScope<'a>,
 }
 
@@ -167,32 +214,40 @@ impl<'a> LazySubject<'a> {
     pub fn new(bytes: &'a [u8], situation: SubjectScope<'a>) -> Self {
         Self {
             bytes,
-            decoded: OnceCell::new(),
+            known: OnceCell::new(),
+            traits: OnceCell::new(),
             situation,
         }
     }
 
-    fn decoded(&self) -> &Known {
+    fn known(&self) -> &Known {
         // Bytes that `read` accepted but prost does not would be a stranger's.
-        self.decoded
+        self.known
             .get_or_init(|| Known::decode(self.bytes).unwrap_or_default())
     }
 }
 
 impl Scope for LazySubject<'_> {
     fn profile(&self, trait_id: &str) -> Value<'_> {
-        let traits = self.decoded().traits.as_ref();
-        traits
-            .and_then(|traits| traits.fields.get(trait_id))
-            .map_or(Value::Missing, Value::from)
+        let traits = self
+            .traits
+            .get_or_init(|| traits(self.bytes).unwrap_or_default());
+        // Of two entries in a protobuf map the last counts.
+        let held = traits.iter().rev().find(|held| held.id == trait_id);
+        held.map_or(Value::Missing, |held| {
+            let value = held
+                .value
+                .get_or_init(|| Message::decode(held.bytes).unwrap_or_default());
+            Value::from(value)
+        })
     }
 
     fn segments(&self) -> Value<'_> {
-        Value::Texts(&self.decoded().segments)
+        Value::Texts(&self.known().segments)
     }
 
     fn in_segment(&self, segment_id: &str) -> bool {
-        self.decoded().segments.iter().any(|s| s == segment_id)
+        self.known().segments.iter().any(|s| s == segment_id)
     }
 
     fn context(&self, field: ContextField) -> Value<'_> {
@@ -200,7 +255,7 @@ impl Scope for LazySubject<'_> {
     }
 
     fn consent(&self, purpose: &str) -> bool {
-        let consents = &self.decoded().consents;
+        let consents = &self.known().consents;
         consents.get(purpose).copied().unwrap_or(false)
     }
 
@@ -283,14 +338,28 @@ mod tests {
     #[test]
     fn expressions_read_what_the_contract_wrote() {
         let wrote = Snapshot {
-            traits: attune_api::json::to_struct(serde_json::json!({"age": 40})),
+            traits: attune_api::json::to_struct(serde_json::json!({
+                "age": 40, "name": "Ann", "sizes": [1, 2],
+            })),
             segments: vec!["vip".into()],
             consents: [("analytics".to_owned(), true)].into(),
             recent_events: vec![event("view", 10, &["a"])],
             ..Default::default()
         };
-        let known = Known::decode(wrote.encode_to_vec().as_slice()).unwrap();
-        assert_eq!(known.traits, wrote.traits);
+        let bytes = wrote.encode_to_vec();
+        let situation = SubjectScope {
+            snapshot: None,
+            context: None,
+            channel: "web",
+            now_ms: 0,
+            subject_key: "p",
+        };
+        let subject = LazySubject::new(&bytes, situation);
+        assert!(matches!(subject.profile("age"), Value::Number(age) if age == 40.0));
+        assert!(matches!(subject.profile("name"), Value::Text(name) if name == "Ann"));
+        assert!(matches!(subject.profile("sizes"), Value::Protos([_, _])));
+        assert!(matches!(subject.profile("none"), Value::Missing));
+        let known = subject.known();
         assert_eq!(known.segments, wrote.segments);
         assert_eq!(known.consents, wrote.consents);
     }

@@ -167,10 +167,21 @@ fn check<'a>(state: &State, request: &'a DecideRequest) -> Result<Checked<'a>, E
     let mut found = Violations::new();
     asks::check(&mut found, request);
     let base = state.base.load_full();
-    let mut checked = SmallVec::new();
+    let mut checked = SmallVec::<[CheckedAsk<'_>; 4]>::new();
     for (index, sent) in request.placements.iter().enumerate() {
+        let plan = base.placements.get(sent.placement.as_str());
+        // Spelling where a fault could be costs more than finding that there is none.
+        if let Some(plan) = plan.filter(|plan| plan.is_on(&request.channel))
+            && sent.filter.is_empty()
+        {
+            checked.push(CheckedAsk {
+                plan: Arc::clone(plan),
+                filter: None,
+                sent,
+            });
+            continue;
+        }
         let ask = found.within_item("placements", index, |found| {
-            let plan = base.placements.get(sent.placement.as_str());
             match plan {
                 None => found.push("placement", "must be a placement that exists"),
                 Some(plan) if !plan.is_on(&request.channel) => {
