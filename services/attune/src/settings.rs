@@ -16,6 +16,10 @@ use crate::{cli::SettingsArgs, serve::ServiceName};
 /// Names the file, where the flag does not.
 pub const FILE_VARIABLE: &str = "ATTUNE_CONFIG";
 
+/// The key that `attune import` shows; in a shell where both are used, `serve` must not
+/// take it for a setting.
+pub const CLIENT_KEY_VARIABLE: &str = "ATTUNE_KEY";
+
 const ALIASES: [Alias; 1] = [Alias {
     name: "ATTUNE_BOOTSTRAP_ADMIN_KEY",
     path: "gateway.bootstrap_admin_key",
@@ -155,7 +159,7 @@ fn sources(args: &SettingsArgs, environment: impl Iterator<Item = (String, Strin
     Sources {
         file: args.config.clone(),
         environment: environment
-            .filter(|(name, _)| name != FILE_VARIABLE)
+            .filter(|(name, _)| name != FILE_VARIABLE && name != CLIENT_KEY_VARIABLE)
             .collect(),
         aliases: ALIASES.to_vec(),
         flags: set.chain(named).collect(),
@@ -218,6 +222,14 @@ mod tests {
             settings.telemetry.log_format,
             attune_telemetry::LogFormat::Json
         );
+    }
+
+    #[test]
+    fn what_other_commands_read_is_no_setting() {
+        let variables = [FILE_VARIABLE, CLIENT_KEY_VARIABLE];
+        let variables = variables.map(|name| (name.to_owned(), "value".to_owned()));
+        let sources = sources(&SettingsArgs::default(), variables.into_iter());
+        assert!(sources.environment.is_empty());
     }
 
     #[test]

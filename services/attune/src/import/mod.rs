@@ -34,6 +34,8 @@ use rejects::Rejects;
 use send::Gateway;
 use state::{Counts, State, StateFile};
 
+use crate::settings::CLIENT_KEY_VARIABLE;
+
 /// Send a file of items, profiles or events.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
@@ -52,7 +54,7 @@ pub struct ImportArgs {
     #[arg(long, default_value = "http://127.0.0.1:7700", value_name = "URL")]
     pub endpoint: String,
     /// An API key; items need one of scope admin.
-    #[arg(long, env = "ATTUNE_KEY", default_value = "", hide_env_values = true)]
+    #[arg(long, env = CLIENT_KEY_VARIABLE, default_value = "", hide_env_values = true)]
     pub key: String,
     /// Where rejected rows go; beside the input if not given.
     #[arg(long, value_name = "FILE")]
