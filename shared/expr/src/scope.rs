@@ -190,12 +190,12 @@ impl Scope for ItemScope<'_> {
 
 /// An item judged for a person: names of each come from their own scope.
 #[derive(Debug, Clone, Copy)]
-pub struct Judged<'a, S, I> {
+pub struct Judged<'a, S: ?Sized, I> {
     pub subject: &'a S,
     pub item: &'a I,
 }
 
-impl<S: Scope, I: Scope> Scope for Judged<'_, S, I> {
+impl<S: Scope + ?Sized, I: Scope> Scope for Judged<'_, S, I> {
     fn profile(&self, trait_id: &str) -> Value<'_> {
         self.subject.profile(trait_id)
     }

@@ -13,6 +13,5 @@ pub mod plan;
 pub mod popularity;
 pub mod projected;
 pub mod ranked;
-pub mod scope;
 pub mod subject;
 pub mod token;

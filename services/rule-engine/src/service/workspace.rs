@@ -12,8 +12,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use attune_api::catalog::v1::{Item, ItemType};
-use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
+use quick_cache::sync::Cache;
 
 use super::parts::Parts;
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Filters sent with requests that are remembered, per workspace.
-const REQUEST_FILTERS_MAX: u64 = 256;
+const REQUEST_FILTERS_MAX: usize = 256;
 
 /// Everything that deciding for one workspace reads.
 pub struct State {

@@ -11,7 +11,7 @@ mod sources;
 
 use std::sync::Arc;
 
-use attune_expr::Scope;
+use attune_expr::{Judged, Scope};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
@@ -228,7 +228,7 @@ impl Placement<'_> {
             None => true,
             Some(StrategyFilter::Items(filter)) => filter.holds(items, index),
             Some(StrategyFilter::Mixed(expression)) => items.scope(index).is_some_and(|item| {
-                expression.matches(&super::scope::Judged {
+                expression.matches(&Judged {
                     subject: self.request.scope,
                     item: &item,
                 })
