@@ -143,7 +143,7 @@ impl Deployment {
 
     /// Stops the process of a service where it stands: it is there, and silent.
     pub async fn freeze(&self, service: Service) {
-        self.process(service).signal("STOP").await;
+        self.process(service).freeze().await;
     }
 
     pub async fn thaw(&self, service: Service) {

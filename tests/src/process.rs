@@ -7,6 +7,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use attune_testkit::wait_until;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
@@ -61,6 +62,17 @@ impl Process {
         let arguments = [format!("-{name}"), id.to_string()];
         let sent = Command::new("kill").args(arguments).status().await;
         assert!(sent.is_ok_and(|s| s.success()), "the signal is sent");
+    }
+
+    /// Stops every thread where it stands. On a busy machine those that run when the
+    /// signal comes go on for a moment, long enough to answer one more call.
+    pub async fn freeze(&self) {
+        self.signal("STOP").await;
+        let id = self.child.as_ref().and_then(Child::id).expect("it runs");
+        wait_until("all threads stand still", PATIENCE, || async {
+            states(id).iter().all(|state| state == "T")
+        })
+        .await;
     }
 
     /// As an orchestrator asks it to leave.
@@ -168,4 +180,15 @@ pub async fn attempt(settings: &[(&str, &str)]) -> (Option<i32>, String) {
         output.status.code(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
     )
+}
+
+/// The state of each thread of a process, as the kernel tells it.
+fn states(process: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
+        // The second field is a name in parentheses that may hold anything.
+        .filter_map(|stat| Some(stat.rsplit_once(") ")?.1.get(..1)?.to_owned()))
+        .collect()
 }
