@@ -22,6 +22,7 @@ use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
 use attune_testkit::test_database_urls;
 use prost::Message as _;
+use prost_types::FieldMask;
 use serde_json::Value as Json;
 use tonic::{Request, Status, service::RoutesBuilder};
 
@@ -226,4 +227,13 @@ pub fn fields(status: &Status) -> Vec<String> {
         .into_iter()
         .map(|(field, _)| field)
         .collect()
+}
+
+pub fn mask(paths: &[&str]) -> Option<FieldMask> {
+    let paths = paths.iter().map(ToString::to_string).collect();
+    Some(FieldMask { paths })
+}
+
+pub fn reason<T: std::fmt::Debug>(result: Result<T, Status>) -> Reason {
+    reason_of(&result.unwrap_err()).unwrap()
 }

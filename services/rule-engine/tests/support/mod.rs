@@ -14,9 +14,9 @@ use attune_api::{
     json,
     profile::v1::{Basis, Event, EventItem, RecentEvent, Snapshot},
     rules::v1::{
-        CreatePlacementRequest, CreateRuleRequest, CreateStrategyRequest, DecideRequest,
-        DecideResponse, Placement, PlacementDecision, PlacementRequest, Rule, Source, SourceKind,
-        Strategy, decision_service_client::DecisionServiceClient,
+        Action, Boost, CreatePlacementRequest, CreateRuleRequest, CreateStrategyRequest,
+        DecideRequest, DecideResponse, Pin, Placement, PlacementDecision, PlacementRequest, Rule,
+        Source, SourceKind, Strategy, action, decision_service_client::DecisionServiceClient,
         rule_service_client::RuleServiceClient,
     },
     time,
@@ -384,4 +384,22 @@ pub fn fields(status: &Status) -> Vec<String> {
 
 pub fn reason<T: std::fmt::Debug>(result: Result<T, Status>) -> Reason {
     reason_of(&result.unwrap_err()).unwrap()
+}
+
+pub fn rule(id: &str, r#where: &str, kind: action::Kind) -> Rule {
+    Rule {
+        rule_id: id.into(),
+        r#where: r#where.into(),
+        action: Some(Action { kind: Some(kind) }),
+        ..Default::default()
+    }
+}
+
+pub fn boost(factor: f64) -> action::Kind {
+    action::Kind::Boost(Boost { factor })
+}
+
+pub fn pin(position: i32, items: &[&str]) -> action::Kind {
+    let item_ids = items.iter().map(ToString::to_string).collect();
+    action::Kind::Pin(Pin { position, item_ids })
 }
