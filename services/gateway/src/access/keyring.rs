@@ -56,7 +56,7 @@ pub struct Keyring {
 
 impl Keyring {
     /// How often a key that is not known may make us look into the database.
-    const UNKNOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+    const UNKNOWN_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap(); // A constant: 20 is not 0, or this would not compile.
 
     pub async fn open(store: Store, rate_default: u32) -> Result<Self, attune_storage::Error> {
         let keyring = Self {
