@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "attune/gateway/v1/collection.proto",
         "attune/gateway/v1/personalization.proto",
         "attune/messaging/v1/messaging.proto",
+        "attune/rules/v1/analysis.proto",
         "attune/rules/v1/decisions.proto",
         "attune/rules/v1/rules.proto",
         "attune/type/v1/errors.proto",

@@ -87,7 +87,10 @@ mod tests {
         };
         let source = Strategy {
             display_name: "New".into(),
-            diversity: Some(Diversity { category_max: 2 }),
+            diversity: Some(Diversity {
+                category_max: 2,
+                ..Diversity::default()
+            }),
             ..Default::default()
         };
         let mask = FieldMask {
@@ -100,7 +103,13 @@ mod tests {
     fn only_named_fields_change() {
         let merged = merge(&["display_name", "diversity.category_max"]).unwrap();
         assert_eq!(merged.display_name, "New");
-        assert_eq!(merged.diversity, Some(Diversity { category_max: 2 }));
+        assert_eq!(
+            merged.diversity,
+            Some(Diversity {
+                category_max: 2,
+                ..Diversity::default()
+            })
+        );
         assert_eq!(merged.filter, "old");
     }
 

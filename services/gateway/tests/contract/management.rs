@@ -19,6 +19,7 @@ async fn a_management_call_reaches_its_service_for_the_keys_workspace() {
             ADMIN,
             GetRuleRequest {
                 rule_id: "r".into(),
+                ..Default::default()
             },
         );
         let metadata = request.metadata_mut();

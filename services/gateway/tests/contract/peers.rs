@@ -289,6 +289,7 @@ fn decide(request: rules::DecideRequest) -> Result<rules::DecideResponse, Status
             slots: slots.map(slot).collect(),
             template: template.into(),
             fallback: false,
+            ..rules::PlacementDecision::default()
         }
     };
     let placements = request.placements.iter().enumerate().map(decide).collect();

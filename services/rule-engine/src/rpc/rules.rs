@@ -267,7 +267,7 @@ impl RuleService for RuleBase {
         request: Request<CreateRuleRequest>,
     ) -> Result<Response<Rule>, Status> {
         let caller = Caller::of(&request)?;
-        let CreateRuleRequest { rule_id, rule } = request.into_inner();
+        let CreateRuleRequest { rule_id, rule, .. } = request.into_inner();
         let resource = to_create("rule", "rule_id", &rule_id, rule, |r| &mut r.rule_id);
         self.create(&self.rules.rules, &caller, resource).await
     }
@@ -286,6 +286,7 @@ impl RuleService for RuleBase {
         let ListRulesRequest {
             page_size,
             page_token,
+            ..
         } = request.into_inner();
         let page = PageRequest {
             page_size,
@@ -308,6 +309,7 @@ impl RuleService for RuleBase {
             rule,
             update_mask,
             allow_missing,
+            ..
         } = request.into_inner();
         let resource = to_update("rule", rule);
         let table = &self.rules.rules;
@@ -322,5 +324,40 @@ impl RuleService for RuleBase {
         let caller = Caller::of(&request)?;
         let DeleteRuleRequest { rule_id, etag } = request.get_ref();
         self.delete(&self.rules.rules, &caller, rule_id, etag).await
+    }
+
+    async fn publish_rules(
+        &self,
+        _: Request<attune_api::rules::v1::PublishRulesRequest>,
+    ) -> Result<Response<attune_api::rules::v1::PublishRulesResponse>, Status> {
+        Err(Status::unimplemented("drafts and versions"))
+    }
+
+    async fn discard_rule_draft(
+        &self,
+        _: Request<attune_api::rules::v1::DiscardRuleDraftRequest>,
+    ) -> Result<Response<()>, Status> {
+        Err(Status::unimplemented("drafts and versions"))
+    }
+
+    async fn list_rule_versions(
+        &self,
+        _: Request<attune_api::rules::v1::ListRuleVersionsRequest>,
+    ) -> Result<Response<attune_api::rules::v1::ListRuleVersionsResponse>, Status> {
+        Err(Status::unimplemented("drafts and versions"))
+    }
+
+    async fn diff_rule(
+        &self,
+        _: Request<attune_api::rules::v1::DiffRuleRequest>,
+    ) -> Result<Response<attune_api::rules::v1::DiffRuleResponse>, Status> {
+        Err(Status::unimplemented("drafts and versions"))
+    }
+
+    async fn rollback_rule(
+        &self,
+        _: Request<attune_api::rules::v1::RollbackRuleRequest>,
+    ) -> Result<Response<Rule>, Status> {
+        Err(Status::unimplemented("drafts and versions"))
     }
 }

@@ -82,6 +82,7 @@ impl Outcomes {
             r#type: outcome_type,
             value,
             time: Some(time::from_ms(time_ms)),
+            ..RecordedOutcome::default()
         });
         found.outcomes = outcomes.collect();
         Ok(found)

@@ -1,36 +1,15 @@
-//! Stored resources to what deciding reads: ids become indexes, expressions filters.
-//! The resources were checked when they were saved, so faults here are refusals
-//! without words.
+//! A stored strategy to its plan: sources with their parameters, filters compiled.
 
-use attune_api::{
-    rules::v1::{Placement, Rule, Source, SourceKind as Kind, Strategy, action},
-    time,
-};
+use attune_api::rules::v1::{Source, SourceKind as Kind, Strategy};
 use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, value::Kind as JsonKind};
 
+use super::{Uncompilable, intern};
 use crate::domain::{
     items::Items,
-    plan::{
-        ConditionId, DAY_MS, LoosePlacement, NEW_DAYS_DEFAULT, RuleAction, RulePlan, SourceKind,
-        SourcePlan, StrategyFilter, StrategyPlan,
-    },
+    plan::{DAY_MS, NEW_DAYS_DEFAULT, SourceKind, SourcePlan, StrategyFilter, StrategyPlan},
     popularity::Signal,
 };
-
-/// A resource that does not compile.
-#[derive(Debug)]
-pub struct Uncompilable;
-
-pub fn placement(placement: &Placement, items: &mut Items) -> LoosePlacement {
-    LoosePlacement {
-        id: placement.placement_id.as_str().into(),
-        channels: placement.channels.clone(),
-        strategy_id: placement.strategy.clone(),
-        fallback: intern(items, &placement.fallback_item_ids),
-        template: placement.template.clone(),
-    }
-}
 
 pub fn strategy(strategy: &Strategy, items: &mut Items) -> Result<StrategyPlan, Uncompilable> {
     let sources = strategy.sources.iter().map(|s| source(s, items));
@@ -77,65 +56,14 @@ fn source(source: &Source, items: &mut Items) -> Result<SourcePlan, Uncompilable
         Kind::RecentlyViewed => SourceKind::RecentlyViewed,
         Kind::AlsoBought => SourceKind::AlsoBought,
         Kind::Similar => SourceKind::Similar,
+        // Known to the contract and not to this version.
+        _ => return Err(Uncompilable),
     };
     let weight = match source.weight {
         0.0 => 1.0,
         weight => weight,
     };
     Ok(SourcePlan { kind, weight })
-}
-
-/// None for an action that this version does not know.
-pub fn rule(
-    rule: &Rule,
-    condition: Option<ConditionId>,
-    items: &mut Items,
-) -> Result<Option<RulePlan>, Uncompilable> {
-    let kind = rule.action.as_ref().and_then(|action| action.kind.as_ref());
-    let Some(kind) = kind else {
-        return Ok(None);
-    };
-    let targets = match rule.r#where.as_str() {
-        "" => None,
-        source => {
-            let expression = Expression::compile(source, &Vocabulary::item());
-            Some(items.filter(expression.map_err(|_| Uncompilable)?))
-        }
-    };
-    let schedule = rule.schedule.as_ref();
-    let label = match rule.display_name.as_str() {
-        "" => &rule.rule_id,
-        name => name,
-    };
-    Ok(Some(RulePlan {
-        id: rule.rule_id.as_str().into(),
-        label: label.into(),
-        condition,
-        targets,
-        action: rule_action(kind, items),
-        channels: rule.channels.clone(),
-        start_ms: schedule.and_then(|s| s.start_time.as_ref().map(time::to_ms)),
-        end_ms: schedule.and_then(|s| s.end_time.as_ref().map(time::to_ms)),
-    }))
-}
-
-fn rule_action(kind: &action::Kind, items: &mut Items) -> RuleAction {
-    match kind {
-        action::Kind::Boost(boost) => RuleAction::Scale(boost.factor),
-        action::Kind::Bury(bury) => RuleAction::Scale(1.0 / bury.factor),
-        action::Kind::Pin(pin) => RuleAction::Pin {
-            position: usize::try_from(pin.position - 1).unwrap_or(0),
-            items: intern(items, &pin.item_ids),
-        },
-        action::Kind::Include(include) => RuleAction::Include {
-            items: intern(items, &include.item_ids),
-        },
-        action::Kind::Exclude(_) => RuleAction::Exclude,
-    }
-}
-
-fn intern(items: &mut Items, ids: &[String]) -> Vec<u32> {
-    ids.iter().map(|id| items.intern(id)).collect()
 }
 
 /// The names that a source's list of items goes by.
