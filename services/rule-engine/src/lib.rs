@@ -27,7 +27,7 @@ use tonic::service::RoutesBuilder;
 pub use config::Config;
 pub use error::{Error, SERVICE};
 
-use domain::token::TokenKey;
+use domain::{decide::Stages, token::TokenKey};
 use service::{
     decide::Decider,
     decision_log::DecisionLog,
@@ -166,9 +166,19 @@ impl RuleEngine {
         workspace: &Workspace,
         request: &DecideRequest,
     ) -> Result<DecideResponse, Error> {
-        let answer = self.0.decider.decide(workspace, request)?;
+        let answer = self.decide_encoded(workspace, request, &mut ())?;
         // Written by this very process.
-        Ok(DecideResponse::decode(answer.0.as_slice()).unwrap_or_default())
+        Ok(DecideResponse::decode(answer.as_slice()).unwrap_or_default())
+    }
+
+    /// A `DecideResponse` as the RPC sends it; `stages` hears how far it is.
+    pub fn decide_encoded(
+        &self,
+        workspace: &Workspace,
+        request: &DecideRequest,
+        stages: &mut impl Stages,
+    ) -> Result<Vec<u8>, Error> {
+        Ok(self.0.decider.decide(workspace, request, stages)?.0)
     }
 
     /// Waits until everything is taken in that the logs held when they were last read.

@@ -281,7 +281,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
         excluded: &world.excluded,
         placements: &placements,
     };
-    decide(&scene, &request, &mut Scratch::default())
+    decide(&scene, &request, &mut Scratch::default(), &mut ())
 }
 
 fn is_kept_out(world: &World, index: u32) -> bool {

@@ -81,7 +81,9 @@ where
 impl Decisions {
     fn decide(&self, request: &Request<DecideRequest>) -> Result<Response<Written>, Status> {
         let caller = Caller::of(request)?;
-        let answer = self.decider.decide(&caller.workspace, request.get_ref());
+        let answer = self
+            .decider
+            .decide(&caller.workspace, request.get_ref(), &mut ());
         answer
             .map(Response::new)
             .map_err(|error| error.into_status(&caller))

@@ -28,7 +28,7 @@ use crate::{
         wire::{Writer, Written},
     },
     domain::{
-        decide::{self, Decided, PlacementAsk, Request, Scene, Scratch},
+        decide::{self, Decided, PlacementAsk, Request, Scene, Scratch, Stage, Stages},
         filter::ItemFilter,
         items::{ItemIndex, Items},
         plan::{PlacementPlan, RuleBase},
@@ -74,7 +74,12 @@ const SLOT_BYTES: usize = 512;
 
 impl Decider {
     /// The answer is a `DecideResponse`.
-    pub fn decide(&self, workspace: &Workspace, request: &DecideRequest) -> Result<Written, Error> {
+    pub fn decide(
+        &self,
+        workspace: &Workspace,
+        request: &DecideRequest,
+        stages: &mut impl Stages,
+    ) -> Result<Written, Error> {
         let started = Instant::now();
         let state = self.workspaces.get(workspace.as_str());
         let Some(state) = state else {
@@ -82,10 +87,12 @@ impl Decider {
         };
         let checked = check(&state, request)?;
         let now_ms = time::now_ms();
-        let made = REUSED.with_borrow_mut(|reused| make(&state, &checked, request, now_ms, reused));
+        let made = REUSED
+            .with_borrow_mut(|reused| make(&state, &checked, request, now_ms, reused, stages));
         let Made { subject, decided } = made?;
         let counted = Counted::of(&decided);
         let answer = self.answer(&state, &checked, request, now_ms, subject, decided);
+        stages.done(Stage::Answer);
         let seconds = started.elapsed().as_secs_f64();
         let Counted {
             placements,
@@ -233,6 +240,7 @@ fn make<'a>(
     request: &'a DecideRequest,
     now_ms: i64,
     reused: &mut Reused,
+    stages: &mut impl Stages,
 ) -> Result<Made<'a>, Error> {
     let context = request.context.as_ref();
     let items = state.items.read();
@@ -261,6 +269,7 @@ fn make<'a>(
             subject_key: subject.profile_id,
         },
     );
+    stages.done(Stage::Request);
     let decided = decide::decide(
         &Scene {
             items: &items,
@@ -283,6 +292,7 @@ fn make<'a>(
             placements: &asks,
         },
         &mut reused.scratch,
+        stages,
     );
     Ok(Made {
         subject,

@@ -8,6 +8,7 @@ mod pool;
 mod reasons;
 mod slots;
 mod sources;
+mod stages;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use super::{
 };
 use places::Places;
 use pool::Pool;
+pub use stages::{Stage, Stages};
 
 /// What is known when a decision is made.
 #[derive(Clone, Copy)]
@@ -139,12 +141,18 @@ pub struct Scratch {
 }
 
 /// Fills every placement of a request, no item twice.
-pub fn decide(scene: &Scene<'_>, request: &Request<'_>, scratch: &mut Scratch) -> Vec<Decided> {
+pub fn decide(
+    scene: &Scene<'_>,
+    request: &Request<'_>,
+    scratch: &mut Scratch,
+    stages: &mut impl Stages,
+) -> Vec<Decided> {
     scratch.blocked.clear();
     for index in request.excluded.iter().chain(request.cart) {
         scratch.blocked.get_or_insert(*index, 0);
     }
     judge_conditions(scene.base, request, scratch);
+    stages.done(Stage::Conditions);
     request
         .placements
         .iter()
@@ -160,8 +168,12 @@ pub fn decide(scene: &Scene<'_>, request: &Request<'_>, scratch: &mut Scratch) -
             };
             placement.pool.clear();
             sources::collect(&mut placement, &mut scratch.sources);
+            stages.done(Stage::Candidates);
             placement.apply_rules();
-            slots::fill(&mut placement)
+            stages.done(Stage::Rules);
+            let decided = slots::fill(&mut placement);
+            stages.done(Stage::Slots);
+            decided
         })
         .collect()
 }
