@@ -98,6 +98,7 @@ async fn a_rule_applies_where_when_and_for_whom_it_says() {
         let past = Schedule {
             start_time: None,
             end_time: Some(time::from_ms(now_ms - 1000)),
+            ..Default::default()
         };
         for rule in [
             Rule {
@@ -170,7 +171,10 @@ async fn filters_diversity_and_fallback_shape_the_answer() {
         let sources = [(SourceKind::Popular, json!({}))];
         engine
             .put_strategy(Strategy {
-                diversity: Some(Diversity { category_max: 1 }),
+                diversity: Some(Diversity {
+                    category_max: 1,
+                    ..Default::default()
+                }),
                 ..strategy("mixed", &sources)
             })
             .await

@@ -88,6 +88,7 @@ async fn a_resource_goes_through_its_whole_life() {
         let elsewhere = engine.in_workspace("other");
         let get = GetRuleRequest {
             rule_id: "spring".into(),
+            ..Default::default()
         };
         let missing = client.get_rule(elsewhere.request(get)).await;
         assert_eq!(reason(missing), Reason::ResourceNotFound);
@@ -140,7 +141,10 @@ async fn every_fault_of_a_resource_is_told_at_once() {
                     source(SourceKind::AlsoBought.into(), 2.0, json!({})),
                 ],
                 filter: "item.price <".into(),
-                diversity: Some(Diversity { category_max: -1 }),
+                diversity: Some(Diversity {
+                    category_max: -1,
+                    ..Default::default()
+                }),
                 exploration: Some(Exploration { share: 0.6 }),
                 ..Default::default()
             })
@@ -167,6 +171,7 @@ async fn every_fault_of_a_resource_is_told_at_once() {
                 schedule: Some(Schedule {
                     start_time: Some(time::from_ms(2000)),
                     end_time: Some(time::from_ms(1000)),
+                    ..Default::default()
                 }),
                 placements: vec!["nowhere".into()],
                 ..rule("r", "item.title + 1", boost(1.0))

@@ -58,7 +58,10 @@ fn home_strategy() -> Strategy {
                 params: None,
             })
             .to_vec(),
-        diversity: Some(Diversity { category_max: 3 }),
+        diversity: Some(Diversity {
+            category_max: 3,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -136,6 +136,7 @@ pub fn placements(
             slots: slots.filter_map(personalized).collect(),
             content: contents.next().flatten(),
             degraded: decision.fallback,
+            explanation: decision.explanation,
         }
     };
     let mut all = Vec::with_capacity(decided.len());

@@ -294,6 +294,7 @@ impl Personalization {
                 .collect(),
             template,
             fallback: true,
+            explanation: None,
         }
     }
 

@@ -93,6 +93,9 @@ pub struct PersonalizedPlacement {
     pub content: Option<Content>,
     #[prost(bool, tag = "7")]
     pub degraded: bool,
+    /// An `Explanation`.
+    #[prost(bytes = "bytes", optional, tag = "8")]
+    pub explanation: Option<Bytes>,
 }
 
 /// `attune.gateway.v1.PersonalizedSlot`
@@ -151,6 +154,9 @@ pub struct PlacementDecision {
     pub template: String,
     #[prost(bool, tag = "6")]
     pub fallback: bool,
+    /// An `Explanation`.
+    #[prost(bytes = "bytes", optional, tag = "7")]
+    pub explanation: Option<Bytes>,
 }
 
 /// `attune.rules.v1.Slot`
@@ -254,6 +260,13 @@ mod tests {
         });
     }
 
+    fn explanation() -> rules::v1::Explanation {
+        rules::v1::Explanation {
+            candidate_count: 3,
+            ..Default::default()
+        }
+    }
+
     #[test]
     fn answers_agree_with_the_contract() {
         let item = catalog::v1::Item {
@@ -277,6 +290,7 @@ mod tests {
                 }],
                 template: "t".into(),
                 fallback: true,
+                explanation: Some(explanation()),
             }],
         });
         let response = gateway::v1::PersonalizeResponse {
@@ -299,6 +313,7 @@ mod tests {
                 }],
                 content: Some(Content::default()),
                 degraded: true,
+                explanation: Some(explanation()),
             }],
             degradations: vec![Degradation::default()],
         };

@@ -254,6 +254,7 @@ mod tests {
                 }],
                 template: "wide".into(),
                 fallback: true,
+                explanation: None,
             };
             assert_eq!(read.placements, [expected]);
         }
@@ -283,7 +284,7 @@ mod tests {
                 reasons: expected_reasons(Detail::Full),
                 propensity: 0.75,
             }],
-            outcomes: Vec::new(),
+            ..Decision::default()
         };
         assert_eq!(Decision::decode(written.as_slice()), Ok(expected));
     }

@@ -75,7 +75,10 @@ async fn an_update_changes_what_its_mask_names() {
         let workspace: Arc<str> = "w".into();
         let full = Strategy {
             display_name: "Full".into(),
-            diversity: Some(Diversity { category_max: 3 }),
+            diversity: Some(Diversity {
+                category_max: 3,
+                ..Default::default()
+            }),
             ..strategy("s", "old")
         };
         let check = async |sent: Strategy, wanted, expected: (&str, &str, i32)| {
