@@ -90,7 +90,7 @@ async fn an_update_changes_what_its_mask_names() {
                 .update(&workspace, sent, wanted, Missing::Reject)
                 .await
                 .unwrap();
-            let category_max = updated.diversity.map_or(0, |d| d.category_max);
+            let category_max = updated.diversity.as_ref().map_or(0, |d| d.category_max);
             let found = (&*updated.display_name, &*updated.filter, category_max);
             assert_eq!(found, expected);
             assert_eq!(table.get("w", "s").await.unwrap(), updated);
