@@ -42,7 +42,8 @@ use service::{
 };
 
 /// The schema of this service's database.
-pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_rule_engine.sql"];
+pub static MIGRATIONS: Migrations =
+    attune_storage::migrations!["0001_rule_engine.sql", "0003_exposures.sql"];
 
 /// The rule-engine. Cheap to clone.
 #[derive(Clone)]

@@ -51,7 +51,9 @@ pub fn placement(
                 slot.double(2, decided.score);
                 reasons(slot, decided, detail);
                 if let Some(tokens) = &mut tokens {
-                    slot.text_bytes(4, tokens.token((at + 1) as u16, &decided.item_id));
+                    let rules = decided.rule_ids();
+                    let token = tokens.token((at + 1) as u16, &decided.item_id, rules);
+                    slot.text_bytes(4, token);
                 }
             });
         }
@@ -135,6 +137,7 @@ mod tests {
     use crate::domain::{
         decide::SourceText,
         plan::{RuleAction, RulePlan, default_strategy},
+        token,
     };
     use attune_api::rules::v1::{
         DecideResponse, DecidedSlot as RecordedSlot, Decision, PlacementDecision, Reason, Slot,
@@ -235,13 +238,23 @@ mod tests {
         let id = Uuid::from_u128(7);
         let key = crate::domain::token::TokenKey::new([7; 32]);
         for (detail, is_preview) in [(Detail::Brief, false), (Detail::Full, true)] {
-            let tokens = (!is_preview).then(|| key.tokens("default", id, "p"));
+            let tokens = (!is_preview).then(|| {
+                key.tokens(&token::Decision {
+                    workspace: "default",
+                    id,
+                    profile_id: "p",
+                    placement: "home",
+                    strategy: "default",
+                    channel: "web",
+                })
+            });
             let id = (!is_preview).then_some(id);
             let mut writer = Writer::default();
             placement(&mut writer, &plan(), &decided(), id, tokens, detail);
             let read = DecideResponse::decode(writer.into_bytes().as_slice()).unwrap();
             let token = read.placements[0].slots[0].token.clone();
-            assert_eq!(key.verify(&token).is_some(), !is_preview);
+            let rules = key.verify(&token).map(|claims| claims.rule_ids);
+            assert_eq!(rules, (!is_preview).then(|| vec!["gold".to_owned()]));
             let expected = PlacementDecision {
                 placement: "home".into(),
                 decision_id: id.map_or_else(String::new, |id| id.to_string()),

@@ -93,6 +93,10 @@ fn store(outcome: &Outcome, claims: Claims, time_ms: i64) -> StoredOutcome {
         outcome_type: outcome.r#type,
         item_id: claims.item_id,
         profile_id: claims.profile_id,
+        placement: claims.placement,
+        strategy: claims.strategy,
+        channel: claims.channel,
+        rule_ids: claims.rule_ids,
         value: outcome.value,
         time_ms,
     }

@@ -1,19 +1,24 @@
-//! Slot tokens: everything an outcome needs to know about the slot it is about, signed,
-//! so that no lookup is needed when it is reported. Holds no trait of a person, only
+//! Slot tokens: everything an outcome needs to know about the slot it is about (whose,
+//! where, and which rules had a say), signed, so that no lookup is needed when it is
+//! reported, by whichever replica. Holds no trait of a person, only
 //! the profile's id.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Of before tokens told where they were shown and which rules had a say.
+const VERSION_BARE: u8 = 1;
 const SIGNATURE_LENGTH: usize = 16;
 const HAS_UUID_PROFILE: u8 = 1;
 /// Longer texts are not tokens of ours.
-const TOKEN_LENGTH_MAX: usize = 1024;
+const TOKEN_LENGTH_MAX: usize = 4096;
+/// Rules that a token names: those that moved the slot most.
+const RULES_MAX: usize = 16;
 
 /// What a token says. The time of the decision is in its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
     pub workspace: String,
     pub decision_id: Uuid,
@@ -22,6 +27,22 @@ pub struct Claims {
     pub item_id: String,
     /// Empty for a stranger.
     pub profile_id: String,
+    pub placement: String,
+    pub strategy: String,
+    pub channel: String,
+    /// Rules that touched the slot, the strongest first.
+    pub rule_ids: Vec<String>,
+}
+
+/// What the tokens of one decision have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'a> {
+    pub workspace: &'a str,
+    pub id: Uuid,
+    pub profile_id: &'a str,
+    pub placement: &'a str,
+    pub strategy: &'a str,
+    pub channel: &'a str,
 }
 
 /// Signs and verifies.
@@ -34,26 +55,24 @@ impl TokenKey {
     }
 
     /// A writer for the slots of one decision.
-    pub fn tokens<'a>(
-        &'a self,
-        workspace: &'a str,
-        decision_id: Uuid,
-        profile_id: &'a str,
-    ) -> Tokens<'a> {
-        let mut buffer = Vec::with_capacity(128);
-        let profile = Uuid::try_parse(profile_id).ok();
+    pub fn tokens(&self, decision: &Decision<'_>) -> Tokens<'_> {
+        let mut buffer = Vec::with_capacity(192);
+        let profile = Uuid::try_parse(decision.profile_id).ok();
         // Only a spelling that comes back the same may be shortened.
         let profile = profile.filter(|id| {
             let mut spelling = Uuid::encode_buffer();
-            &*id.hyphenated().encode_lower(&mut spelling) == profile_id
+            &*id.hyphenated().encode_lower(&mut spelling) == decision.profile_id
         });
         buffer.push(VERSION);
         buffer.push(profile.map_or(0, |_| HAS_UUID_PROFILE));
-        buffer.extend_from_slice(decision_id.as_bytes());
-        put_text(&mut buffer, workspace);
+        buffer.extend_from_slice(decision.id.as_bytes());
+        put_text(&mut buffer, decision.workspace);
         match profile {
             Some(id) => buffer.extend_from_slice(id.as_bytes()),
-            None => put_text(&mut buffer, profile_id),
+            None => put_text(&mut buffer, decision.profile_id),
+        }
+        for text in [decision.placement, decision.strategy, decision.channel] {
+            put_text(&mut buffer, text);
         }
         Tokens {
             key: self,
@@ -100,11 +119,20 @@ pub struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    /// The token, which is text. `position` counts from 1.
-    pub fn token(&mut self, position: u16, item_id: &str) -> &[u8] {
+    /// The token, which is text. `position` counts from 1; of the rules, the strongest
+    /// first, a bounded number is told.
+    pub fn token<'r>(
+        &mut self,
+        position: u16,
+        item_id: &str,
+        rule_ids: impl Iterator<Item = &'r str>,
+    ) -> &[u8] {
         self.buffer.truncate(self.common);
         self.buffer.extend_from_slice(&position.to_be_bytes());
         put_text(&mut self.buffer, item_id);
+        for rule_id in rule_ids.take(RULES_MAX) {
+            put_text(&mut self.buffer, rule_id);
+        }
         let signature = self.key.sign(&self.buffer);
         self.buffer.extend_from_slice(&signature);
         // Four letters for three bytes, and room for a last group that is not full.
@@ -125,7 +153,7 @@ fn put_text(buffer: &mut Vec<u8>, text: &str) {
 fn read_claims(payload: &[u8]) -> Option<Claims> {
     let mut rest = payload;
     let head = take(&mut rest, 2)?;
-    if head[0] != VERSION {
+    if ![VERSION, VERSION_BARE].contains(&head[0]) {
         return None;
     }
     let decision_id = Uuid::from_slice(take(&mut rest, 16)?).ok()?;
@@ -135,15 +163,23 @@ fn read_claims(payload: &[u8]) -> Option<Claims> {
     } else {
         take_text(&mut rest)?
     };
-    let position = u16::from_be_bytes(take(&mut rest, 2)?.try_into().ok()?);
-    let item_id = take_text(&mut rest)?;
-    rest.is_empty().then_some(Claims {
+    let mut claims = Claims {
         workspace,
         decision_id,
-        position,
-        item_id,
         profile_id,
-    })
+        ..Claims::default()
+    };
+    if head[0] == VERSION {
+        claims.placement = take_text(&mut rest)?;
+        claims.strategy = take_text(&mut rest)?;
+        claims.channel = take_text(&mut rest)?;
+    }
+    claims.position = u16::from_be_bytes(take(&mut rest, 2)?.try_into().ok()?);
+    claims.item_id = take_text(&mut rest)?;
+    while head[0] == VERSION && !rest.is_empty() {
+        claims.rule_ids.push(take_text(&mut rest)?);
+    }
+    rest.is_empty().then_some(claims)
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
@@ -168,12 +204,28 @@ mod tests {
             position: 3,
             item_id: "tent-2p".into(),
             profile_id: profile_id.into(),
+            placement: "home".into(),
+            strategy: "default".into(),
+            channel: "web".into(),
+            rule_ids: vec!["summer".into(), "tents".into()],
         }
     }
 
+    fn tokens<'a>(key: &'a TokenKey, c: &Claims) -> Tokens<'a> {
+        key.tokens(&Decision {
+            workspace: &c.workspace,
+            id: c.decision_id,
+            profile_id: &c.profile_id,
+            placement: &c.placement,
+            strategy: &c.strategy,
+            channel: &c.channel,
+        })
+    }
+
     fn token(key: &TokenKey, c: &Claims) -> String {
-        let mut tokens = key.tokens(&c.workspace, c.decision_id, &c.profile_id);
-        let token = tokens.token(c.position, &c.item_id);
+        let rule_ids = c.rule_ids.iter().map(String::as_str);
+        let mut tokens = tokens(key, c);
+        let token = tokens.token(c.position, &c.item_id, rule_ids);
         String::from_utf8(token.to_vec()).unwrap()
     }
 
@@ -191,13 +243,55 @@ mod tests {
     fn one_writer_serves_every_slot() {
         let key = TokenKey::new([7; 32]);
         let base = claims("p");
-        let mut tokens = key.tokens(&base.workspace, base.decision_id, &base.profile_id);
+        let mut tokens = tokens(&key, &base);
         for position in 1..4 {
             let item = format!("item-{position}");
-            let token = std::str::from_utf8(tokens.token(position, &item)).unwrap();
-            let found = key.verify(token).unwrap();
+            let rules = ["a", "b", "c"].into_iter().take(position.into());
+            let token = tokens.token(position, &item, rules.clone());
+            let found = key.verify(std::str::from_utf8(token).unwrap()).unwrap();
             assert_eq!((found.position, found.item_id), (position, item));
+            assert!(found.rule_ids.iter().eq(rules));
         }
+    }
+
+    #[test]
+    fn of_many_rules_the_strongest_are_told_and_the_longest_names_fit() {
+        let key = TokenKey::new([7; 32]);
+        let long = Claims {
+            workspace: "w".repeat(64),
+            item_id: "é".repeat(128),
+            profile_id: "p".repeat(64),
+            placement: "p".repeat(64),
+            strategy: "s".repeat(64),
+            channel: "é".repeat(64),
+            rule_ids: (10..40).map(|n| format!("{n}{}", "r".repeat(62))).collect(),
+            ..claims("")
+        };
+        let found = key.verify(&token(&key, &long)).unwrap();
+        assert_eq!(found.rule_ids, long.rule_ids[..RULES_MAX]);
+        assert_eq!(found.channel, long.channel);
+    }
+
+    #[test]
+    fn a_token_of_before_still_counts() {
+        let key = TokenKey::new([7; 32]);
+        let claims = claims("p");
+        let mut old = vec![VERSION_BARE, 0];
+        old.extend_from_slice(claims.decision_id.as_bytes());
+        put_text(&mut old, &claims.workspace);
+        put_text(&mut old, &claims.profile_id);
+        old.extend_from_slice(&claims.position.to_be_bytes());
+        put_text(&mut old, &claims.item_id);
+        let signature = key.sign(&old);
+        old.extend_from_slice(&signature);
+        let bare = Claims {
+            placement: String::new(),
+            strategy: String::new(),
+            channel: String::new(),
+            rule_ids: Vec::new(),
+            ..claims
+        };
+        assert_eq!(key.verify(&URL_SAFE_NO_PAD.encode(old)), Some(bare));
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::{
         items::{ItemIndex, Items},
         plan::{PlacementPlan, RuleBase},
         subject::{self, LazySubject, RecentItem, Subject},
-        token::TokenKey,
+        token::{self, TokenKey},
     },
     error::Error,
 };
@@ -121,7 +121,14 @@ impl Decider {
                 answer::placement(&mut answer, &ask.plan, &decided, None, None, detail);
                 continue;
             }
-            let tokens = self.token_key.tokens(&state.name, id, subject.profile_id);
+            let tokens = self.token_key.tokens(&token::Decision {
+                workspace: &state.name,
+                id,
+                profile_id: subject.profile_id,
+                placement: &ask.plan.id,
+                strategy: &ask.plan.strategy.id,
+                channel: &request.channel,
+            });
             let (id_told, tokens) = (Some(id), Some(tokens));
             answer::placement(&mut answer, &ask.plan, &decided, id_told, tokens, detail);
             self.decision_log.push(Logged {

@@ -13,9 +13,16 @@ pub struct StoredOutcome {
     pub profile_id: String,
     pub value: f64,
     pub time_ms: i64,
+    /// Where it was shown, by what, and the rules that touched it; empty where the
+    /// token was made before tokens told.
+    pub placement: String,
+    pub strategy: String,
+    pub channel: String,
+    pub rule_ids: Vec<String>,
 }
 
-/// Stores outcomes and gives the keys of those that were new.
+/// Stores outcomes and gives the keys of those that were new. Each gets a sequence
+/// number in the order of commits, so that who follows by number misses none.
 pub async fn insert(
     tx: &mut Tx,
     workspace: &str,
@@ -35,25 +42,51 @@ pub async fn insert(
             ("value", Kind::Real),
             ("time_ms", Kind::Int),
             ("record_ms", Kind::Int),
+            ("sequence", Kind::Int),
+            ("placement", Kind::Text),
+            ("strategy", Kind::Text),
+            ("channel", Kind::Text),
+            ("rule_ids", Kind::Text),
         ],
         tail: "on conflict do nothing returning outcome_key",
     };
-    let rows = outcomes.iter().map(|o| -> Vec<Value> {
-        args![
-            workspace,
-            &o.key,
-            &o.decision_id,
-            o.position,
-            o.outcome_type,
-            &o.item_id,
-            &o.profile_id,
-            o.value,
-            o.time_ms,
-            record_ms
-        ]
-    });
+    let first = take_sequence(tx, outcomes.len()).await?;
+    let rows = outcomes
+        .iter()
+        .zip(first..)
+        .map(|(o, sequence)| -> Vec<Value> {
+            args![
+                workspace,
+                &o.key,
+                &o.decision_id,
+                o.position,
+                o.outcome_type,
+                &o.item_id,
+                &o.profile_id,
+                o.value,
+                o.time_ms,
+                record_ms,
+                sequence,
+                &o.placement,
+                &o.strategy,
+                &o.channel,
+                // Ids have no blanks.
+                o.rule_ids.join(" ")
+            ]
+        });
     let new = tx.insert_many_returning(&INSERT, rows.collect()).await?;
     new.iter().map(|row| row.get(0)).collect()
+}
+
+/// The first of so many numbers. Whoever takes some holds the row until the commit, so
+/// that numbers become visible in their order; numbers of duplicates are never used.
+async fn take_sequence(tx: &mut Tx, count: usize) -> Result<i64, Error> {
+    const TAKE: &str =
+        "update outcome_head set sequence = sequence + $1 where id = 1 returning sequence";
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let taken = tx.fetch_all(TAKE, args![count]).await?;
+    let last: i64 = taken.first().map_or(Ok(count), |row| row.get(0))?;
+    Ok(last - count + 1)
 }
 
 /// What became of a decision, in order of time: position, type, value, time.

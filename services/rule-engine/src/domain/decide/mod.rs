@@ -88,6 +88,16 @@ pub struct DecidedSlot {
     pub reasons: SmallVec<[Why; 3]>,
 }
 
+impl DecidedSlot {
+    /// Rules that touched it, the strongest first.
+    pub fn rule_ids(&self) -> impl Iterator<Item = &str> {
+        self.reasons.iter().filter_map(|why| match &why.kind {
+            WhyKind::Rule(rule) => Some(&*rule.id),
+            _ => None,
+        })
+    }
+}
+
 /// Why an item is where it is.
 #[derive(Debug, Clone)]
 pub struct Why {
