@@ -20,6 +20,14 @@ pub(crate) fn holds(node: &Node, scope: &dyn Scope) -> bool {
     .holds(node)
 }
 
+pub(crate) fn value<'a>(node: &'a Node, scope: &'a dyn Scope) -> Value<'a> {
+    Frame {
+        scope,
+        variable: None,
+    }
+    .value(node)
+}
+
 /// What names mean at one point of the judgement.
 struct Frame<'a> {
     scope: &'a dyn Scope,
@@ -194,7 +202,7 @@ fn literal_value(literal: &Literal) -> Value<'_> {
     }
 }
 
-fn compare(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
+pub(crate) fn compare(comparison: Comparison, left: &Value<'_>, right: &Value<'_>) -> bool {
     if left.is_missing() || right.is_missing() {
         return false;
     }

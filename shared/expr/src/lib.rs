@@ -6,6 +6,7 @@
 mod check;
 mod eval;
 mod fault;
+pub mod filter;
 mod functions;
 mod node;
 mod parse;

@@ -1,0 +1,283 @@
+//! From a checked expression and a subject to steps over columns: what the subject
+//! decides is folded away, what a column can answer is told from what must be judged,
+//! and each step has a price, by which a conjunction is put in order.
+
+use roaring::RoaringBitmap;
+
+use super::{
+    ColumnName, Columns,
+    column::Column,
+    test::{JUDGING, Test},
+};
+use crate::{
+    eval,
+    node::{Comparison, Function, Node},
+    scope::Scope,
+    value::Value,
+    vocabulary::ItemField,
+};
+
+/// An expression ready to be answered, the subject's part worked out.
+pub(super) enum Step<'a> {
+    Constant(bool),
+    /// The cheapest first.
+    All(Vec<Step<'a>>),
+    Any(Vec<Step<'a>>),
+    Not(Box<Step<'a>>),
+    /// The second where the first holds, else the third.
+    Choose(Box<[Step<'a>; 3]>),
+    Atom(Atom<'a>),
+}
+
+pub(super) struct Atom<'a> {
+    pub node: &'a Node,
+    pub answer: Answer<'a>,
+    /// What answering it costs at most. Judging instead is always possible.
+    pub work: u64,
+}
+
+pub(super) enum Answer<'a> {
+    /// By judging each item.
+    Judged,
+    /// They were looked up by their ids.
+    Known(RoaringBitmap),
+    Tested(ColumnName<'a>, &'a Column, Test<'a>),
+}
+
+impl Step<'_> {
+    pub fn work(&self) -> u64 {
+        match self {
+            Self::Constant(_) => 0,
+            Self::All(steps) | Self::Any(steps) => steps.iter().map(Self::work).sum(),
+            Self::Not(step) => step.work(),
+            Self::Choose(steps) => steps.iter().map(Self::work).sum(),
+            Self::Atom(atom) => atom.work,
+        }
+    }
+}
+
+pub(super) struct Planner<'a, C> {
+    pub columns: &'a C,
+    pub subject: &'a dyn Scope,
+}
+
+impl<'a, C: Columns> Planner<'a, C> {
+    pub fn plan(&self, node: &'a Node) -> Step<'a> {
+        if !reads_item(node) {
+            return Step::Constant(eval::holds(node, self.subject));
+        }
+        match node {
+            Node::And(nodes) => self.all(nodes),
+            Node::Or(nodes) => self.any(nodes),
+            Node::Not(of) => match self.plan(of) {
+                Step::Constant(holds) => Step::Constant(!holds),
+                step => Step::Not(Box::new(step)),
+            },
+            Node::Conditional(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                match self.plan(condition) {
+                    Step::Constant(true) => self.plan(then),
+                    Step::Constant(false) => self.plan(otherwise),
+                    step => Step::Choose(Box::new([step, self.plan(then), self.plan(otherwise)])),
+                }
+            }
+            _ => self.atom(node),
+        }
+    }
+
+    fn all(&self, nodes: &'a [Node]) -> Step<'a> {
+        let mut steps = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match self.plan(node) {
+                Step::Constant(true) => {}
+                Step::Constant(false) => return Step::Constant(false),
+                step => steps.push(step),
+            }
+        }
+        steps.sort_by_key(Step::work);
+        if steps.is_empty() {
+            Step::Constant(true)
+        } else {
+            Step::All(steps)
+        }
+    }
+
+    fn any(&self, nodes: &'a [Node]) -> Step<'a> {
+        let mut steps = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match self.plan(node) {
+                Step::Constant(false) => {}
+                Step::Constant(true) => return Step::Constant(true),
+                step => steps.push(step),
+            }
+        }
+        steps.sort_by_key(Step::work);
+        if steps.is_empty() {
+            Step::Constant(false)
+        } else {
+            Step::Any(steps)
+        }
+    }
+
+    fn atom(&self, node: &'a Node) -> Step<'a> {
+        if let Some(known) = self.ids(node) {
+            return Step::Atom(Atom {
+                node,
+                work: known.len(),
+                answer: Answer::Known(known),
+            });
+        }
+        let tested = self.only_column(node).and_then(|name| {
+            let column = self.columns.column(name)?;
+            Some((name, column, self.test(node)?))
+        });
+        match tested {
+            // As everywhere, nothing compares with what is missing.
+            Some((_, _, Test::Compare(_, Value::Missing))) => Step::Constant(false),
+            Some((name, column, test)) => Step::Atom(Atom {
+                node,
+                work: test.work(column),
+                answer: Answer::Tested(name, column, test),
+            }),
+            None => Step::Atom(Atom {
+                node,
+                answer: Answer::Judged,
+                work: JUDGING * self.columns.universe().len(),
+            }),
+        }
+    }
+
+    /// The one name of the item that a node reads.
+    fn only_column(&self, node: &'a Node) -> Option<ColumnName<'a>> {
+        let mut found = None;
+        let mut is_only = true;
+        columns_of(node, &mut |name| {
+            is_only &= *found.get_or_insert(name) == name;
+        });
+        found.filter(|_| is_only)
+    }
+
+    /// Recognises what a column answers better than value by value.
+    fn test(&self, node: &'a Node) -> Option<Test<'a>> {
+        Some(match node {
+            Node::Load(_) => Test::True,
+            Node::Has(of) if is_load(of) => Test::Present,
+            Node::Compare(comparison, left, right) if is_load(left) && !reads_item(right) => {
+                Test::Compare(*comparison, self.value(right))
+            }
+            Node::Compare(comparison, left, right) if is_load(right) && !reads_item(left) => {
+                Test::Compare(flipped(*comparison), self.value(left))
+            }
+            Node::In(needle, list) if is_load(needle) && !reads_item(list) => {
+                Test::OneOf(self.elements(list)?)
+            }
+            Node::In(needle, list) if is_load(list) && !reads_item(needle) => {
+                Test::Element(self.value(needle))
+            }
+            Node::Quantify(quantifier, list, test) if is_load(list) && !reads_item(test) => {
+                Test::Quantify(*quantifier)
+            }
+            Node::Call(function, arguments) => match (function, arguments.as_slice()) {
+                (Function::Contains, [of, part]) if is_load(of) && !reads_item(part) => {
+                    Test::Contains(self.value(part))
+                }
+                (Function::StartsWith, [of, part]) if is_load(of) && !reads_item(part) => {
+                    Test::Prefix(self.value(part))
+                }
+                _ => Test::Scan,
+            },
+            _ => Test::Scan,
+        })
+    }
+
+    /// Items whose id is one that is written out, or that the subject names.
+    fn ids(&self, node: &'a Node) -> Option<RoaringBitmap> {
+        let ids = match node {
+            Node::Compare(Comparison::Equal, left, right) if is_id(left) && !reads_item(right) => {
+                vec![self.value(right)]
+            }
+            Node::Compare(Comparison::Equal, left, right) if is_id(right) && !reads_item(left) => {
+                vec![self.value(left)]
+            }
+            Node::In(needle, list) if is_id(needle) && !reads_item(list) => self.elements(list)?,
+            _ => return None,
+        };
+        let mut found = RoaringBitmap::new();
+        for id in ids {
+            // A time may equal an id that looks like one: left to judging.
+            let index = self.columns.index_of(id.as_text()?);
+            found.extend(index.filter(|index| self.columns.universe().contains(*index)));
+        }
+        Some(found)
+    }
+
+    /// Those that anything could be equal to.
+    fn elements(&self, list: &'a Node) -> Option<Vec<Value<'a>>> {
+        let mut elements = match list {
+            Node::List(nodes) => nodes.iter().map(|node| self.value(node)).collect(),
+            _ => self.value(list).elements()?,
+        };
+        elements.retain(|element| !element.is_missing());
+        Some(elements)
+    }
+
+    fn value(&self, node: &'a Node) -> Value<'a> {
+        eval::value(node, self.subject)
+    }
+}
+
+fn is_load(node: &Node) -> bool {
+    matches!(node, Node::Load(load) if ColumnName::of(load).is_some())
+}
+
+fn is_id(node: &Node) -> bool {
+    let Node::Load(load) = node else {
+        return false;
+    };
+    ColumnName::of(load) == Some(ColumnName::Field(ItemField::Id))
+}
+
+/// The comparison that says the same with its sides exchanged.
+fn flipped(comparison: Comparison) -> Comparison {
+    match comparison {
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+        same @ (Comparison::Equal | Comparison::NotEqual) => same,
+    }
+}
+
+fn reads_item(node: &Node) -> bool {
+    let mut reads = false;
+    columns_of(node, &mut |_| reads = true);
+    reads
+}
+
+/// Tells every name of an item that a node reads, as often as it does.
+pub(super) fn columns_of<'a>(node: &'a Node, tell: &mut dyn FnMut(ColumnName<'a>)) {
+    match node {
+        Node::Literal(_) => {}
+        Node::Load(load) => {
+            if let Some(name) = ColumnName::of(load) {
+                tell(name);
+            }
+        }
+        Node::Member(of, _) | Node::Has(of) | Node::Not(of) | Node::Negate(of) => {
+            columns_of(of, tell);
+        }
+        Node::Matches(of, _) => columns_of(of, tell),
+        Node::Index(a, b)
+        | Node::Compare(_, a, b)
+        | Node::In(a, b)
+        | Node::Arithmetic(_, a, b)
+        | Node::Quantify(_, a, b) => {
+            columns_of(a, tell);
+            columns_of(b, tell);
+        }
+        Node::List(nodes) | Node::And(nodes) | Node::Or(nodes) | Node::Call(_, nodes) => {
+            nodes.iter().for_each(|node| columns_of(node, tell));
+        }
+        Node::Conditional(parts) => parts.iter().for_each(|node| columns_of(node, tell)),
+    }
+}
