@@ -357,4 +357,21 @@ proptest! {
             check(&shelf, expression, &someone)?;
         }
     }
+
+    #[test]
+    fn subjects_with_the_same_values_have_the_same_items(
+        items in changes(60),
+        expression in compiled(),
+        traits in prop::collection::btree_map("p[0-5]", proto(), 0..6),
+        others in prop::collection::btree_map("p[0-5]", proto(), 0..6),
+    ) {
+        let mut shelf = Shelf::default();
+        for (index, item) in items {
+            shelf.put(index, item);
+        }
+        let (one, other) = (Someone(traits), Someone(others));
+        if expression.subject_values(&one) == expression.subject_values(&other) {
+            prop_assert_eq!(expression.select(&shelf, &one), expression.select(&shelf, &other));
+        }
+    }
 }

@@ -12,11 +12,12 @@ mod select;
 mod selection;
 mod test;
 
+use prost::Message;
 use roaring::RoaringBitmap;
 
 pub use column::Column;
 
-use crate::{Expression, node::Load, scope::Scope, vocabulary::ItemField};
+use crate::{Expression, eval, node::Load, scope::Scope, value::Value, vocabulary::ItemField};
 
 /// What an expression reads of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +66,19 @@ impl Expression {
     /// [`matches`](Self::matches) would find one by one. What it says of the subject
     /// alone is worked out once.
     pub fn select<C: Columns>(&self, columns: &C, subject: &dyn Scope) -> RoaringBitmap {
-        select::select(&self.0.root, columns, subject)
+        let found = self.select_within(columns, subject, u64::MAX);
+        found.unwrap_or_default()
+    }
+
+    /// As [`select`](Self::select), unless that could cost more than `work_max`: about as
+    /// many nanoseconds, told from the columns before anything is done.
+    pub fn select_within<C: Columns>(
+        &self,
+        columns: &C,
+        subject: &dyn Scope,
+        work_max: u64,
+    ) -> Option<RoaringBitmap> {
+        select::select(&self.0.root, columns, subject, work_max)
     }
 
     /// What it reads of items and a column would help with, each once.
@@ -78,5 +91,40 @@ impl Expression {
             }
         });
         names
+    }
+
+    /// All that it depends on of a subject, spelt out: two subjects for whom this is the
+    /// same have the same items.
+    pub fn subject_values(&self, subject: &dyn Scope) -> Vec<u8> {
+        let mut spelling = Vec::new();
+        plan::subject_parts(&self.0.root, &mut |part| {
+            spell(&eval::value(part, subject), &mut spelling);
+        });
+        spelling
+    }
+}
+
+/// Appends what no other value begins with.
+fn spell(value: &Value<'_>, to: &mut Vec<u8>) {
+    let mut put = |kind: u8, payload: &[u8]| {
+        to.push(kind);
+        to.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+        to.extend_from_slice(payload);
+    };
+    match value {
+        Value::Missing => put(0, &[]),
+        Value::Bool(held) => put(1, &[u8::from(*held)]),
+        Value::Int(n) => put(2, &n.to_le_bytes()),
+        Value::Number(n) => put(3, &n.to_bits().to_le_bytes()),
+        Value::Text(text) => put(4, text.as_bytes()),
+        Value::Time(ms) => put(5, &ms.to_le_bytes()),
+        Value::Duration(ms) => put(6, &ms.to_le_bytes()),
+        // Fields are kept in the order of their names.
+        Value::Struct(fields) => put(7, &fields.encode_to_vec()),
+        Value::Texts(_) | Value::Protos(_) | Value::List(_) => {
+            let elements = value.elements().unwrap_or_default();
+            put(8, &(elements.len() as u64).to_le_bytes());
+            elements.iter().for_each(|element| spell(element, to));
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     eval,
-    node::{Comparison, Function, Node},
+    node::{Comparison, Function, Load, Node},
     scope::Scope,
     value::Value,
     vocabulary::ItemField,
@@ -34,6 +34,8 @@ pub(super) struct Atom<'a> {
     pub answer: Answer<'a>,
     /// What answering it costs at most. Judging instead is always possible.
     pub work: u64,
+    /// Items that may be found at most.
+    pub reach: u64,
 }
 
 pub(super) enum Answer<'a> {
@@ -45,13 +47,34 @@ pub(super) enum Answer<'a> {
 }
 
 impl Step<'_> {
-    pub fn work(&self) -> u64 {
+    /// What carrying it out among so many items costs at most.
+    pub fn work(&self, among: u64) -> u64 {
         match self {
             Self::Constant(_) => 0,
-            Self::All(steps) | Self::Any(steps) => steps.iter().map(Self::work).sum(),
-            Self::Not(step) => step.work(),
-            Self::Choose(steps) => steps.iter().map(Self::work).sum(),
-            Self::Atom(atom) => atom.work,
+            Self::All(steps) => {
+                let mut left = among;
+                let mut work = 0;
+                for step in steps {
+                    work += step.work(left);
+                    left = left.min(step.reach(left));
+                }
+                work
+            }
+            Self::Any(steps) => steps.iter().map(|step| step.work(among)).sum(),
+            Self::Not(step) => step.work(among),
+            Self::Choose(steps) => steps.iter().map(|step| step.work(among)).sum(),
+            Self::Atom(atom) => atom.work.min(among.saturating_mul(JUDGING)),
+        }
+    }
+
+    /// Of so many items, those that it can hold for at most.
+    fn reach(&self, among: u64) -> u64 {
+        match self {
+            Self::Constant(false) => 0,
+            Self::Constant(true) | Self::Not(_) | Self::Choose(_) => among,
+            Self::All(steps) => steps.iter().map(|s| s.reach(among)).min().unwrap_or(among),
+            Self::Any(steps) => among.min(steps.iter().map(|s| s.reach(among)).sum()),
+            Self::Atom(atom) => among.min(atom.reach),
         }
     }
 }
@@ -94,7 +117,8 @@ impl<'a, C: Columns> Planner<'a, C> {
                 step => steps.push(step),
             }
         }
-        steps.sort_by_key(Step::work);
+        let among = self.columns.universe().len();
+        steps.sort_by_key(|step| (step.work(among), step.reach(among)));
         if steps.is_empty() {
             Step::Constant(true)
         } else {
@@ -111,7 +135,8 @@ impl<'a, C: Columns> Planner<'a, C> {
                 step => steps.push(step),
             }
         }
-        steps.sort_by_key(Step::work);
+        let among = self.columns.universe().len();
+        steps.sort_by_key(|step| step.work(among));
         if steps.is_empty() {
             Step::Constant(false)
         } else {
@@ -124,6 +149,7 @@ impl<'a, C: Columns> Planner<'a, C> {
             return Step::Atom(Atom {
                 node,
                 work: known.len(),
+                reach: known.len(),
                 answer: Answer::Known(known),
             });
         }
@@ -137,12 +163,14 @@ impl<'a, C: Columns> Planner<'a, C> {
             Some((name, column, test)) => Step::Atom(Atom {
                 node,
                 work: test.work(column),
+                reach: test.reach(column),
                 answer: Answer::Tested(name, column, test),
             }),
             None => Step::Atom(Atom {
                 node,
                 answer: Answer::Judged,
-                work: JUDGING * self.columns.universe().len(),
+                work: u64::MAX,
+                reach: u64::MAX,
             }),
         }
     }
@@ -254,30 +282,55 @@ fn reads_item(node: &Node) -> bool {
     reads
 }
 
+/// Tells every part of a node that depends on the subject alone and is no literal, the
+/// largest such parts only.
+pub(super) fn subject_parts<'a>(node: &'a Node, tell: &mut dyn FnMut(&'a Node)) {
+    let mut is_closed = true;
+    each_load(node, &mut |load| {
+        is_closed &= ColumnName::of(load).is_none() && !matches!(load, Load::Variable);
+    });
+    match node {
+        Node::Literal(_) | Node::Load(Load::Variable) => {}
+        _ if is_closed => tell(node),
+        _ => each_child(node, &mut |child| subject_parts(child, tell)),
+    }
+}
+
 /// Tells every name of an item that a node reads, as often as it does.
 pub(super) fn columns_of<'a>(node: &'a Node, tell: &mut dyn FnMut(ColumnName<'a>)) {
+    each_load(node, &mut |load| {
+        if let Some(name) = ColumnName::of(load) {
+            tell(name);
+        }
+    });
+}
+
+fn each_load<'a>(node: &'a Node, tell: &mut dyn FnMut(&'a Load)) {
     match node {
-        Node::Literal(_) => {}
-        Node::Load(load) => {
-            if let Some(name) = ColumnName::of(load) {
-                tell(name);
-            }
-        }
-        Node::Member(of, _) | Node::Has(of) | Node::Not(of) | Node::Negate(of) => {
-            columns_of(of, tell);
-        }
-        Node::Matches(of, _) => columns_of(of, tell),
+        Node::Load(load) => tell(load),
+        _ => each_child(node, &mut |child| each_load(child, tell)),
+    }
+}
+
+fn each_child<'a>(node: &'a Node, visit: &mut dyn FnMut(&'a Node)) {
+    match node {
+        Node::Literal(_) | Node::Load(_) => {}
+        Node::Member(of, _)
+        | Node::Has(of)
+        | Node::Not(of)
+        | Node::Negate(of)
+        | Node::Matches(of, _) => visit(of),
         Node::Index(a, b)
         | Node::Compare(_, a, b)
         | Node::In(a, b)
         | Node::Arithmetic(_, a, b)
         | Node::Quantify(_, a, b) => {
-            columns_of(a, tell);
-            columns_of(b, tell);
+            visit(a);
+            visit(b);
         }
         Node::List(nodes) | Node::And(nodes) | Node::Or(nodes) | Node::Call(_, nodes) => {
-            nodes.iter().for_each(|node| columns_of(node, tell));
+            nodes.iter().for_each(visit);
         }
-        Node::Conditional(parts) => parts.iter().for_each(|node| columns_of(node, tell)),
+        Node::Conditional(parts) => parts.iter().for_each(visit),
     }
 }

@@ -19,11 +19,20 @@ use crate::{
 /// A step that costs less is not worth narrowing down for.
 const CHEAP: u64 = 4 * JUDGING;
 
-pub(super) fn select<C: Columns>(root: &Node, columns: &C, subject: &dyn Scope) -> RoaringBitmap {
+/// None where the plan costs more than `work_max`.
+pub(super) fn select<C: Columns>(
+    root: &Node,
+    columns: &C,
+    subject: &dyn Scope,
+    work_max: u64,
+) -> Option<RoaringBitmap> {
     let plan = Planner { columns, subject }.plan(root);
+    if plan.work(columns.universe().len()) > work_max {
+        return None;
+    }
     let carrying = Carrying { columns, subject };
     let found = carrying.run(&plan, &Selection::all());
-    found.into_bits(columns.universe())
+    Some(found.into_bits(columns.universe()))
 }
 
 struct Carrying<'a, C> {
@@ -68,8 +77,9 @@ impl<'a, C: Columns> Carrying<'a, C> {
 
     fn any(&self, steps: &[Step<'a>], within: &Selection<'a>) -> Selection<'a> {
         let mut found = Selection::none();
+        let among = within.len_max(self.columns.universe());
         for step in steps {
-            let more = if step.work() <= CHEAP || found.is_none() {
+            let more = if step.work(among) <= CHEAP || found.is_none() {
                 self.run(step, within)
             } else {
                 let rest = within.minus(found.clone());

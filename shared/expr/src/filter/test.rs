@@ -89,6 +89,23 @@ impl<'a> Test<'a> {
         work + JUDGING * unsure
     }
 
+    /// Items that may pass, at most.
+    pub fn reach(&self, column: &Column) -> u64 {
+        let found = match self {
+            Self::True => return column.yes.len(),
+            Self::Compare(comparison, value) => compare_reach(column, *comparison, value),
+            Self::OneOf(elements) => elements
+                .iter()
+                .map(|element| compare_reach(column, Comparison::Equal, element))
+                .sum(),
+            Self::Element(element) => holding(column, element).len_max(&column.lists),
+            Self::Present | Self::Prefix(_) | Self::Contains(_) => column.present.len(),
+            // Whether nothing passes is the question's to say.
+            Self::Quantify(_) | Self::Scan => u64::MAX,
+        };
+        found.saturating_add(column.others.len())
+    }
+
     pub fn run(
         &self,
         column: &'a Column,
@@ -323,6 +340,35 @@ fn compare_work(column: &Column, comparison: Comparison, value: &Value<'_>) -> u
         + ordered(&column.times, relation_to_times(value), comparison, |ms| {
             Value::Time(ms).compare(value)
         })
+}
+
+fn compare_reach(column: &Column, comparison: Comparison, value: &Value<'_>) -> u64 {
+    let count = |relation, held: u64| match relation {
+        Relation::None => 0,
+        _ => held,
+    };
+    if comparison == Comparison::NotEqual || !is_plain(value) || matches!(value, Value::Bool(_)) {
+        return column.present.len();
+    }
+    let texts = match (comparison, value) {
+        (Comparison::Equal, Value::Text(text)) => {
+            compare_texts(column, comparison, text).len_max(&column.present)
+        }
+        _ => count(relation_to_texts(value), column.present.len()),
+    };
+    let numbers = match relation_to_numbers(value) {
+        Relation::Ordered => {
+            let integers = range(&column.integers, comparison, |n| {
+                Value::Int(n).compare(value)
+            });
+            let numbers = range(&column.numbers, comparison, |n| {
+                Value::Number(n.get()).compare(value)
+            });
+            (column.integers.count(&integers) + column.numbers.count(&numbers)) as u64
+        }
+        relation => count(relation, column.present.len()),
+    };
+    texts + numbers + count(relation_to_times(value), column.times.members().len())
 }
 
 /// Each element is looked up, unless one is of a kind that equality treats in its own
