@@ -13,14 +13,14 @@ use attune_api::{
     profile::v1::Basis,
     r#type::v1::Money,
 };
-use attune_expr::{Expression, ExpressionSet, Scope, Vocabulary};
+use attune_expr::{Expression, Scope, Vocabulary};
 use attune_rule_engine::domain::{
-    decide::{Decided, PlacementAsk, Request, Scene, Scratch, SimilarItems, WhyKind, decide},
+    decide::{Decided, PlacementAsk, Request, Scene, Scratch, SimilarItems, Unused, WhyKind, decide},
     inverted::Neighbour,
     items::{ItemIndex, Items},
     models::{Learnt, Models},
     plan::{
-        LoosePlacement, PlacedRule, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan,
+        LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan,
         StrategyPlan,
     },
     popularity::Signal,
@@ -215,31 +215,28 @@ fn build(world: &World) -> (Items, Models, RuleBase) {
             },
             Act::Exclude => RuleAction::Exclude,
         };
-        PlacedRule {
-            plan: Arc::new(RulePlan {
-                id: format!("rule-{number}").into(),
-                label: "".into(),
-                condition: None,
-                targets: Some(items.filter(expression)),
-                action,
-                channels: vec![],
-                start_ms: None,
-                end_ms: None,
-            }),
-            placements: vec![],
+        Arc::new(RulePlan {
+            targets: Some(items.filter(expression)),
             priority: sketch.priority,
-        }
+            ..RulePlan::new(number, &format!("rule-{number}"), action)
+        })
     });
-    let rules: Vec<PlacedRule> = rules.collect();
+    let mut base = RuleBase::default();
+    for rule in rules.collect::<Vec<_>>() {
+        base.rules.insert(&rule);
+    }
     let strategies = BTreeMap::from([("s".to_owned(), Arc::new(strategy(world)))]);
-    let placements = ["first", "second"].map(|id| LoosePlacement {
-        id: id.into(),
-        channels: vec![],
-        strategy_id: "s".into(),
-        fallback: vec![1, 2, 3],
-        template: String::new(),
-    });
-    let base = RuleBase::assemble(placements, &strategies, rules, ExpressionSet::default());
+    for id in ["first", "second"] {
+        let placement = LoosePlacement {
+            id: id.into(),
+            channels: vec![],
+            strategy_id: "s".into(),
+            fallback: vec![1, 2, 3],
+            template: String::new(),
+        };
+        let plan = placement.plan(&strategies);
+        base.placements.insert(id.into(), Arc::new(plan));
+    }
     (items, models, base)
 }
 
@@ -279,6 +276,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
         cart: &world.cart,
         page_item: None,
         excluded: &world.excluded,
+            rule_use: &Unused,
         placements: &placements,
     };
     decide(&scene, &request, &mut Scratch::default(), &mut ())

@@ -153,20 +153,13 @@ mod tests {
             strategy: Arc::new(default_strategy()),
             fallback: Vec::new(),
             template: "wide".into(),
-            rules: Vec::new(),
         }
     }
 
     fn rule() -> RulePlan {
         RulePlan {
-            id: "gold".into(),
             label: "For our best".into(),
-            condition: None,
-            targets: None,
-            action: RuleAction::Exclude,
-            channels: Vec::new(),
-            start_ms: None,
-            end_ms: None,
+            ..RulePlan::new(1, "gold", RuleAction::Exclude)
         }
     }
 

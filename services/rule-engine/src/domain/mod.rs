@@ -13,5 +13,6 @@ pub mod plan;
 pub mod popularity;
 pub mod projected;
 pub mod ranked;
+pub mod schedule;
 pub mod subject;
 pub mod token;

@@ -296,6 +296,7 @@ fn make<'a>(
             cart: &indexes(&items, context.map_or(&[], |c| &c.cart_item_ids)),
             page_item: page_item(&items, context),
             excluded: &indexes(&items, &request.exclude_item_ids),
+            rule_use: &decide::Unused,
             placements: &asks,
         },
         &mut reused.scratch,

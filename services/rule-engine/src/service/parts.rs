@@ -4,17 +4,21 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use attune_api::rules::v1::{Placement, Rule, Strategy};
-use attune_expr::{Expression, ExpressionSet, Vocabulary};
+use attune_expr::{Expression, ExpressionSet};
+use rustc_hash::FxHashMap;
 
 use crate::{
-    convert,
+    convert::{self, plan::Compiled},
     domain::{
         items::Items,
-        plan::{ConditionId, LoosePlacement, PlacedRule, RuleBase, RulePlan, StrategyPlan},
+        plan::{ConditionId, GroupId, PlacementPlan, RuleBase, RulePlan, Rules, StrategyPlan},
     },
 };
 
@@ -23,22 +27,46 @@ use crate::{
 pub struct Parts {
     placements: BTreeMap<String, Placement>,
     strategies: BTreeMap<String, Arc<StrategyPlan>>,
-    rules: BTreeMap<String, CompiledRule>,
-    conditions: HashMap<String, (ConditionId, Expression)>,
+    rules: HashMap<Arc<str>, Arc<RulePlan>>,
+    tables: Rules,
+    conditions: FxHashMap<ConditionId, Condition>,
+    condition_ids: HashMap<Arc<str>, ConditionId>,
     condition_count: ConditionId,
+    names: Names,
+    plans: FxHashMap<Arc<str>, Arc<PlacementPlan>>,
+    condition_set: ExpressionSet<ConditionId>,
+    stale: Stale,
 }
 
-struct CompiledRule {
-    plan: Arc<RulePlan>,
-    placements: Vec<String>,
-    priority: i32,
+/// The same condition in many rules is judged once.
+struct Condition {
+    expression: Expression,
+    rule_count: usize,
+}
+
+/// Numbers that stand for names as long as the process lives.
+#[derive(Default)]
+struct Names {
+    rules: HashMap<String, u32>,
+    groups: HashMap<String, GroupId>,
+}
+
+/// What has to be put together anew.
+#[derive(Default)]
+struct Stale {
+    placements: bool,
+    conditions: bool,
 }
 
 impl Parts {
     pub fn clear(&mut self) {
-        let condition_count = self.condition_count;
         *self = Self {
-            condition_count,
+            condition_count: self.condition_count,
+            names: std::mem::take(&mut self.names),
+            stale: Stale {
+                placements: true,
+                conditions: true,
+            },
             ..Self::default()
         };
     }
@@ -52,6 +80,7 @@ impl Parts {
                 self.placements.remove(id);
             }
         }
+        self.stale.placements = true;
     }
 
     pub fn put_strategy(&mut self, id: &str, strategy: Option<&Strategy>, items: &mut Items) {
@@ -65,73 +94,109 @@ impl Parts {
                 self.strategies.remove(id);
             }
         }
+        self.stale.placements = true;
     }
 
     pub fn put_rule(&mut self, id: &str, rule: Option<&Rule>, items: &mut Items) {
         let Some(rule) = rule.filter(|rule| !rule.disabled) else {
-            self.rules.remove(id);
+            self.remove_rule(id);
             return;
         };
-        match self.compile_rule(rule, items) {
-            Some(compiled) => {
-                self.rules.insert(id.to_owned(), compiled);
-            }
-            None => {
+        let number = self.number_of(id);
+        match convert::plan::rule(rule, number, items) {
+            Ok(compiled) => self.put_compiled(compiled),
+            Err(_) => {
                 warn_if_lost("rule", id, true);
-                self.rules.remove(id);
+                self.remove_rule(id);
             }
         }
     }
 
-    fn compile_rule(&mut self, rule: &Rule, items: &mut Items) -> Option<CompiledRule> {
-        let condition = match rule.when.as_str() {
-            "" => None,
-            when => Some(self.condition(when)?),
-        };
-        let plan = convert::plan::rule(rule, condition, items).ok()??;
-        Some(CompiledRule {
-            plan: Arc::new(plan),
-            placements: rule.placements.clone(),
-            priority: rule.priority,
-        })
-    }
-
-    /// The same condition in many rules is judged once.
-    fn condition(&mut self, when: &str) -> Option<ConditionId> {
-        if let Some((id, _)) = self.conditions.get(when) {
-            return Some(*id);
+    pub fn put_compiled(&mut self, compiled: Compiled) {
+        let mut plan = compiled.plan;
+        self.remove_rule(&plan.id);
+        plan.condition = compiled.when.map(|when| self.take_condition(when));
+        if !compiled.exclusion_group.is_empty() {
+            let next = self.names.groups.len() as GroupId;
+            let group = self.names.groups.entry(compiled.exclusion_group);
+            plan.exclusion_group = Some(*group.or_insert(next));
         }
-        let expression = Expression::compile(when, &Vocabulary::subject()).ok()?;
-        self.condition_count += 1;
-        let id = self.condition_count;
-        self.conditions.insert(when.to_owned(), (id, expression));
-        Some(id)
+        let plan = Arc::new(plan);
+        self.tables.insert(&plan);
+        self.rules.insert(Arc::clone(&plan.id), plan);
     }
 
-    /// Puts the pieces together.
-    pub fn assemble(&mut self, items: &mut Items) -> RuleBase {
-        let used: std::collections::HashSet<ConditionId> = self
-            .rules
-            .values()
-            .filter_map(|rule| rule.plan.condition)
-            .collect();
-        self.conditions.retain(|_, (id, _)| used.contains(id));
-        let conditions: ExpressionSet<ConditionId> = self
-            .conditions
-            .values()
-            .map(|(id, expression)| (expression.clone(), *id))
-            .collect();
-        let placements: Vec<LoosePlacement> = self
-            .placements
-            .values()
-            .map(|placement| convert::plan::placement(placement, items))
-            .collect();
-        let rules = self.rules.values().map(|rule| PlacedRule {
-            plan: Arc::clone(&rule.plan),
-            placements: rule.placements.clone(),
-            priority: rule.priority,
+    pub fn remove_rule(&mut self, id: &str) {
+        let Some(plan) = self.rules.remove(id) else {
+            return;
+        };
+        self.tables.remove(&plan);
+        if let Some(condition) = plan.condition {
+            self.drop_condition(condition);
+        }
+    }
+
+    /// The number that stands for a rule in this process.
+    pub fn number_of(&mut self, rule_id: &str) -> u32 {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if let Some(number) = self.names.rules.get(rule_id) {
+            return *number;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.names.rules.insert(rule_id.to_owned(), number);
+        number
+    }
+
+    fn take_condition(&mut self, when: Expression) -> ConditionId {
+        let next = self.condition_count + 1;
+        let ids = &mut self.condition_ids;
+        let id = *ids.entry(when.source().into()).or_insert(next);
+        let held = self.conditions.entry(id).or_insert_with(|| {
+            self.condition_count = next;
+            self.stale.conditions = true;
+            Condition {
+                expression: when,
+                rule_count: 0,
+            }
         });
-        RuleBase::assemble(placements, &self.strategies, rules.collect(), conditions)
+        held.rule_count += 1;
+        id
+    }
+
+    fn drop_condition(&mut self, id: ConditionId) {
+        let Some(held) = self.conditions.get_mut(&id) else {
+            return;
+        };
+        held.rule_count -= 1;
+        if held.rule_count == 0 {
+            self.condition_ids.remove(held.expression.source());
+            self.conditions.remove(&id);
+            self.stale.conditions = true;
+        }
+    }
+
+    /// Puts the pieces together; what did not change is shared with what is in force.
+    pub fn assemble(&mut self, items: &mut Items) -> RuleBase {
+        let stale = std::mem::take(&mut self.stale);
+        if stale.placements {
+            let placements = self.placements.values();
+            let plans = placements.map(|placement| {
+                let loose = convert::plan::placement(placement, items);
+                let plan = Arc::new(loose.plan(&self.strategies));
+                (Arc::clone(&plan.id), plan)
+            });
+            self.plans = plans.collect();
+        }
+        if stale.conditions {
+            let conditions = self.conditions.iter();
+            let conditions = conditions.map(|(id, held)| (held.expression.clone(), *id));
+            self.condition_set = conditions.collect();
+        }
+        RuleBase {
+            placements: self.plans.clone(),
+            conditions: self.condition_set.clone(),
+            rules: self.tables.clone(),
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! without words.
 
 mod rule;
+mod schedule;
 mod strategy;
 
 use attune_api::rules::v1::Placement;
 
-pub use rule::rule;
+pub use rule::{Compiled, compiled, rule};
+pub use schedule::{schedule, time_of_day, time_zone};
 pub use strategy::{ITEM_IDS, strategy};
 
 use crate::domain::{items::Items, plan::LoosePlacement};

@@ -2,6 +2,7 @@
 //! diversity, reasons. Reads memory only and is repeatable: the same state, request
 //! and seed give the same answer.
 
+mod active;
 mod draw;
 mod places;
 mod pool;
@@ -24,6 +25,8 @@ use super::{
     plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan, StrategyFilter},
     subject::{RecentItem, Subject},
 };
+use active::active_rules;
+pub use active::{RuleOutcome, RuleUse, Unused, rule_outcomes};
 use places::Places;
 use pool::Pool;
 pub use stages::{Stage, Stages};
@@ -55,6 +58,7 @@ pub struct Request<'a> {
     pub cart: &'a [ItemIndex],
     pub page_item: Option<ItemIndex>,
     pub excluded: &'a [ItemIndex],
+    pub rule_use: &'a dyn RuleUse,
     pub placements: &'a [PlacementAsk],
 }
 
@@ -161,13 +165,13 @@ pub fn decide(
     for index in request.excluded.iter().chain(request.cart) {
         scratch.blocked.get_or_insert(*index, 0);
     }
-    judge_conditions(scene.base, request, scratch);
+    active::judge_conditions(scene, request, &mut scratch.holding);
     stages.done(Stage::Conditions);
     request
         .placements
         .iter()
         .map(|ask| {
-            let active = active_rules(request, ask, scratch);
+            let active = active_rules(scene, request, ask, &scratch.holding);
             let mut placement = Placement {
                 scene,
                 request,
@@ -185,36 +189,6 @@ pub fn decide(
             stages.done(Stage::Slots);
             decided
         })
-        .collect()
-}
-
-type ActiveRules<'a> = SmallVec<[&'a Arc<RulePlan>; 8]>;
-
-/// Judges the conditions once for all placements, and not at all where no rule that
-/// could apply has one.
-fn judge_conditions(base: &RuleBase, request: &Request<'_>, scratch: &mut Scratch) {
-    scratch.holding.clear();
-    let mut rules = request.placements.iter().flat_map(|ask| &ask.plan.rules);
-    let is_needed = rules
-        .any(|rule| rule.condition.is_some() && rule.is_in_force(request.channel, request.now_ms));
-    if is_needed {
-        let holding = base.conditions.matching(request.scope);
-        scratch.holding.extend(holding);
-    }
-}
-
-fn active_rules<'a>(
-    request: &Request<'_>,
-    ask: &'a PlacementAsk,
-    scratch: &Scratch,
-) -> ActiveRules<'a> {
-    let rules = ask.plan.rules.iter();
-    rules
-        .filter(|rule| {
-            rule.condition
-                .is_none_or(|id| scratch.holding.contains(&id))
-        })
-        .filter(|rule| rule.is_in_force(request.channel, request.now_ms))
         .collect()
 }
 

@@ -4,6 +4,7 @@
 
 mod rule;
 mod strategy;
+mod table;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,11 +12,12 @@ use attune_expr::ExpressionSet;
 use rustc_hash::FxHashMap;
 
 use super::items::ItemIndex;
-pub use rule::{PlacedRule, RuleAction, RulePlan};
+pub use rule::{Budget, GroupId, PersonCap, RuleAction, RulePlan};
 pub use strategy::{
     DAY_MS, DEFAULT_STRATEGY_ID, NEW_DAYS_DEFAULT, SourceKind, SourcePlan, StrategyFilter,
     StrategyPlan, default_strategy,
 };
+pub use table::{RuleTable, Rules};
 
 /// The rule base of one workspace.
 #[derive(Debug, Default)]
@@ -23,6 +25,7 @@ pub struct RuleBase {
     pub placements: FxHashMap<Arc<str>, Arc<PlacementPlan>>,
     /// Conditions of rules; each value is a [`RulePlan::condition`].
     pub conditions: ExpressionSet<ConditionId>,
+    pub rules: Rules,
 }
 
 pub type ConditionId = u32;
@@ -35,8 +38,6 @@ pub struct PlacementPlan {
     pub strategy: Arc<StrategyPlan>,
     pub fallback: Vec<ItemIndex>,
     pub template: String,
-    /// The rules that may apply here, the highest priority first, then by id.
-    pub rules: Vec<Arc<RulePlan>>,
 }
 
 impl PlacementPlan {
@@ -45,7 +46,7 @@ impl PlacementPlan {
     }
 }
 
-/// A placement before its strategy and rules are looked up.
+/// A placement before its strategy is looked up.
 #[derive(Debug)]
 pub struct LoosePlacement {
     pub id: Arc<str>,
@@ -56,45 +57,20 @@ pub struct LoosePlacement {
     pub template: String,
 }
 
-impl RuleBase {
-    /// Puts the parts together. A placement whose strategy is gone is filled by the
-    /// built-in one.
-    pub fn assemble(
-        placements: impl IntoIterator<Item = LoosePlacement>,
-        strategies: &BTreeMap<String, Arc<StrategyPlan>>,
-        mut rules: Vec<PlacedRule>,
-        conditions: ExpressionSet<ConditionId>,
-    ) -> Self {
-        rules.sort_by(|a, b| {
-            b.priority
-                .cmp(&a.priority)
-                .then_with(|| a.plan.id.cmp(&b.plan.id))
-        });
-        let built_in = Arc::new(default_strategy());
-        let placements = placements.into_iter().map(|loose| {
-            let applies = |rule: &&PlacedRule| {
-                rule.placements.is_empty() || rule.placements.iter().any(|p| **p == *loose.id)
-            };
-            let rules = rules.iter().filter(applies);
-            let rules = rules.map(|rule| Arc::clone(&rule.plan)).collect();
-            let id_or_default = match loose.strategy_id.as_str() {
-                "" => DEFAULT_STRATEGY_ID,
-                id => id,
-            };
-            let strategy = strategies.get(id_or_default).unwrap_or(&built_in);
-            let plan = PlacementPlan {
-                id: Arc::clone(&loose.id),
-                channels: loose.channels,
-                strategy: Arc::clone(strategy),
-                fallback: loose.fallback,
-                template: loose.template,
-                rules,
-            };
-            (loose.id, Arc::new(plan))
-        });
-        Self {
-            placements: placements.collect(),
-            conditions,
+impl LoosePlacement {
+    /// With its strategy. One whose strategy is gone is filled by the built-in one.
+    pub fn plan(self, strategies: &BTreeMap<String, Arc<StrategyPlan>>) -> PlacementPlan {
+        let id_or_default = match self.strategy_id.as_str() {
+            "" => DEFAULT_STRATEGY_ID,
+            id => id,
+        };
+        let strategy = strategies.get(id_or_default).map(Arc::clone);
+        PlacementPlan {
+            id: self.id,
+            channels: self.channels,
+            strategy: strategy.unwrap_or_else(|| Arc::new(default_strategy())),
+            fallback: self.fallback,
+            template: self.template,
         }
     }
 }

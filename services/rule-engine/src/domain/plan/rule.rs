@@ -1,23 +1,55 @@
 //! A rule compiled: when it is in force, what it aims at and what it does.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use super::ConditionId;
-use crate::domain::{filter::ItemFilter, items::ItemIndex};
+use crate::domain::{filter::ItemFilter, items::ItemIndex, schedule::Schedule};
 
 #[derive(Debug)]
 pub struct RulePlan {
+    /// Of this rule and no other of this process, small, and the same after an edit:
+    /// what counters are kept by.
+    pub number: u32,
     pub id: Arc<str>,
     /// What a customer could be told of it.
     pub label: Arc<str>,
+    /// The higher goes first.
+    pub priority: i32,
     /// None means always.
     pub condition: Option<ConditionId>,
     /// None means every item.
     pub targets: Option<Arc<ItemFilter>>,
     pub action: RuleAction,
+    /// Empty means every placement.
+    pub placements: Vec<Arc<str>>,
+    /// Empty means every channel.
     pub channels: Vec<String>,
-    pub start_ms: Option<i64>,
-    pub end_ms: Option<i64>,
+    pub schedule: Schedule,
+    /// Only the first rule of a group applies in a placement.
+    pub exclusion_group: Option<GroupId>,
+    pub budget: Option<Budget>,
+    pub person_cap: Option<PersonCap>,
+    pub tags: Vec<Arc<str>>,
+}
+
+/// An exclusion group of a workspace.
+pub type GroupId = u32;
+
+/// Exposures after which a rule rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    pub exposure_max: u64,
+    /// The count starts anew with each [`Schedule::period_of`] so many days; None means
+    /// never.
+    pub days: Option<u16>,
+}
+
+/// Exposures to one person within a rolling period after which a rule leaves the
+/// person alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PersonCap {
+    pub exposure_max: u32,
+    pub days: u16,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,19 +68,32 @@ pub enum RuleAction {
 }
 
 impl RulePlan {
-    /// Whether it is in force, its condition aside.
-    pub fn is_in_force(&self, channel: &str, now_ms: i64) -> bool {
-        self.start_ms.is_none_or(|start| start <= now_ms)
-            && self.end_ms.is_none_or(|end| now_ms < end)
-            && (self.channels.is_empty() || self.channels.iter().any(|c| c == channel))
+    /// A rule that does this everywhere, always and to every item.
+    pub fn new(number: u32, id: &str, action: RuleAction) -> Self {
+        Self {
+            number,
+            id: id.into(),
+            label: id.into(),
+            priority: 0,
+            condition: None,
+            targets: None,
+            action,
+            placements: Vec::new(),
+            channels: Vec::new(),
+            schedule: Schedule::default(),
+            exclusion_group: None,
+            budget: None,
+            person_cap: None,
+            tags: Vec::new(),
+        }
     }
-}
 
-/// A rule before it is placed: where it applies and how strongly.
-#[derive(Debug)]
-pub struct PlacedRule {
-    pub plan: Arc<RulePlan>,
-    /// Empty means every placement.
-    pub placements: Vec<String>,
-    pub priority: i32,
+    /// The order in which rules come: the highest priority first, then by id.
+    pub fn rank(&self) -> (Reverse<i32>, &str) {
+        (Reverse(self.priority), &self.id)
+    }
+
+    pub fn is_on(&self, channel: &str) -> bool {
+        self.channels.is_empty() || self.channels.iter().any(|c| c == channel)
+    }
 }
