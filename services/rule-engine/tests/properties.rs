@@ -15,14 +15,13 @@ use attune_api::{
 };
 use attune_expr::{Expression, Scope, Vocabulary};
 use attune_rule_engine::domain::{
-    decide::{Decided, PlacementAsk, Request, Scene, Scratch, SimilarItems, Unused, WhyKind, decide},
+    decide::{
+        Decided, PlacementAsk, Request, Scene, Scratch, SimilarItems, Unused, WhyKind, decide,
+    },
     inverted::Neighbour,
     items::{ItemIndex, Items},
     models::{Learnt, Models},
-    plan::{
-        LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan,
-        StrategyPlan,
-    },
+    plan::{LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan, StrategyPlan},
     popularity::Signal,
     subject::{RecentItem, Subject},
 };
@@ -276,7 +275,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
         cart: &world.cart,
         page_item: None,
         excluded: &world.excluded,
-            rule_use: &Unused,
+        rule_use: &Unused,
         placements: &placements,
     };
     decide(&scene, &request, &mut Scratch::default(), &mut ())

@@ -6,6 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use attune_api::{
     catalog::v1::{ItemType, ListItemTypesRequest, catalog_service_client::CatalogServiceClient},
     rules::v1::{Placement, Rule, Strategy},
+    time,
 };
 use attune_errors::{Fault, Violations};
 use attune_expr::{Expression, Vocabulary};
@@ -294,7 +295,10 @@ impl Part for Rule {
         vocabularies: Vocabularies,
     ) -> Result<(), Error> {
         let mut found = Violations::new();
-        convert::rule(&mut found, self, &vocabularies.subject, &vocabularies.item);
+        let fields = convert::rule(&mut found, self, &vocabularies.subject, &vocabularies.item);
+        if !self.disabled {
+            convert::never(&mut found, &fields, time::now_ms());
+        }
         if !self.placements.is_empty() && self.placements.len() <= 1000 {
             let ids = self.placements.clone();
             let known = Table::<Placement>::etags_within(tx, workspace, ids).await?;

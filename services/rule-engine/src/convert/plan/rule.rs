@@ -53,7 +53,11 @@ pub fn compiled(
         label: label.into(),
         priority: rule.priority,
         targets: targets.map(|expression| items.filter(expression)),
-        placements: rule.placements.iter().map(|id| id.as_str().into()).collect(),
+        placements: rule
+            .placements
+            .iter()
+            .map(|id| id.as_str().into())
+            .collect(),
         channels: rule.channels.clone(),
         schedule: schedule.unwrap_or_default(),
         budget: rule.budget.as_ref().map(|budget| Budget {

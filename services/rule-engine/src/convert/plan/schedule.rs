@@ -78,7 +78,9 @@ mod tests {
         let shown = |text| time_of_day(text).map(|t| (t.hour(), t.minute()));
         assert_eq!(shown(""), Some((0, 0)));
         assert_eq!(shown("23:59"), Some((23, 59)));
-        for bad in ["24:00", "7:30", "07:60", "+7:30", "07.30", "07:30:00", "noon"] {
+        for bad in [
+            "24:00", "7:30", "07:60", "+7:30", "07.30", "07:30:00", "noon",
+        ] {
             assert_eq!(shown(bad), None, "{bad}");
         }
     }

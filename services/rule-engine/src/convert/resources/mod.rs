@@ -3,6 +3,7 @@
 //! transaction that saves them.
 
 mod rule;
+mod schedule;
 mod strategy;
 
 use std::collections::HashSet;
@@ -11,7 +12,7 @@ use attune_api::rules::v1::Placement;
 use attune_errors::Violations;
 
 use super::check;
-pub use rule::rule;
+pub use rule::{Fields, never, rule};
 pub use strategy::strategy;
 
 const FALLBACK_ITEMS_MAX: usize = 100;

@@ -1,41 +1,75 @@
 //! What a rule may hold.
 
-use attune_api::{
-    rules::v1::{Action, Rule, Schedule, action},
-    time,
-};
+use attune_api::rules::v1::{Action, Budget, PersonCap, Rule, action};
 use attune_errors::Violations;
-use attune_expr::Vocabulary;
+use attune_expr::{Expression, Vocabulary};
 
-use crate::convert::check;
+use super::schedule::schedule;
+use crate::{convert::check, domain::schedule::Schedule};
 
 const RULE_ITEMS_MAX: usize = 100;
 const RULE_PLACEMENTS_MAX: usize = 100;
+const TAGS_MAX: usize = 20;
+const TAG_CHARS_MAX: usize = 64;
 const POSITION_MAX: i32 = 100;
 const FACTOR_MAX: f64 = 100.0;
+const BUDGET_DAYS_MAX: i32 = 3650;
+const PERSON_EXPOSURES_MAX: i32 = 1000;
+const PERSON_DAYS_MAX: i32 = 90;
 
-pub fn rule(found: &mut Violations, rule: &Rule, subject: &Vocabulary, item: &Vocabulary) {
+/// What checking a rule's fields compiles on the way.
+#[derive(Debug, Default)]
+pub struct Fields {
+    pub when: Option<Expression>,
+    pub targets: Option<Expression>,
+    /// None where it is at fault.
+    pub schedule: Option<Schedule>,
+}
+
+pub fn rule(
+    found: &mut Violations,
+    rule: &Rule,
+    subject: &Vocabulary,
+    item: &Vocabulary,
+) -> Fields {
     found.within("rule", |found| {
         check::id(found, "rule_id", &rule.rule_id);
         check::name(found, "display_name", &rule.display_name);
-        check::expression(found, "when", &rule.when, subject);
-        check::expression(found, "where", &rule.r#where, item);
+        let when = check::expression(found, "when", &rule.when, subject);
+        let targets = check::expression(found, "where", &rule.r#where, item);
         rule_action(found, rule.action.as_ref());
-        if rule.placements.len() > RULE_PLACEMENTS_MAX {
-            found.push(
-                "placements",
-                format!("must be at most {RULE_PLACEMENTS_MAX}"),
-            );
-        } else {
-            let placements = rule.placements.iter().map(String::as_str);
-            check::each_once(found, "placements", placements, |found, id| {
-                check::id(found, "", id);
-            });
-        }
+        placements(found, &rule.placements);
         check::channels(found, "channels", &rule.channels);
-        if let Some(schedule) = &rule.schedule {
-            found.within("schedule", |found| rule_schedule(found, schedule));
+        let schedule = match &rule.schedule {
+            Some(sent) => found.within("schedule", |found| schedule(found, sent)),
+            None => Some(Schedule::default()),
+        };
+        tags(found, &rule.tags);
+        if !rule.exclusion_group.is_empty() {
+            check::id(found, "exclusion_group", &rule.exclusion_group);
         }
+        if let Some(sent) = &rule.budget {
+            found.within("budget", |found| budget(found, sent));
+        }
+        if let Some(sent) = &rule.person_cap {
+            found.within("person_cap", |found| person_cap(found, sent));
+        }
+        Fields {
+            when,
+            targets,
+            schedule,
+        }
+    })
+}
+
+fn placements(found: &mut Violations, placements: &[String]) {
+    if placements.len() > RULE_PLACEMENTS_MAX {
+        let rule = format!("must be at most {RULE_PLACEMENTS_MAX}");
+        return found.push("placements", rule);
+    }
+    let placements = placements.iter().map(String::as_str);
+    check::each_once(found, "placements", placements, |found, id| {
+        check::id(found, "", id);
     });
 }
 
@@ -77,12 +111,50 @@ fn rule_items(found: &mut Violations, field: &str, ids: &[String]) {
     check::item_ids(found, field, ids, RULE_ITEMS_MAX);
 }
 
-fn rule_schedule(found: &mut Violations, schedule: &Schedule) {
-    let start = schedule.start_time.as_ref().map(time::to_ms);
-    let end = schedule.end_time.as_ref().map(time::to_ms);
-    if let (Some(start), Some(end)) = (start, end)
-        && start >= end
-    {
-        found.push("end_time", "must be after start_time");
+fn tags(found: &mut Violations, tags: &[String]) {
+    if tags.len() > TAGS_MAX {
+        return found.push("tags", format!("must be at most {TAGS_MAX}"));
+    }
+    let tags = tags.iter().map(String::as_str);
+    check::each_once(found, "tags", tags, |found, tag| {
+        let is_plain = tag.trim() == tag && !tag.chars().any(char::is_control);
+        if !is_plain || !(1..=TAG_CHARS_MAX).contains(&tag.chars().count()) {
+            let rule = format!("must be 1 to {TAG_CHARS_MAX} characters without space around them");
+            found.push("", rule);
+        }
+    });
+}
+
+fn budget(found: &mut Violations, budget: &Budget) {
+    if budget.exposure_max < 1 {
+        found.push("exposure_max", "must be at least 1");
+    }
+    if !(0..=BUDGET_DAYS_MAX).contains(&budget.days) {
+        found.push("days", format!("must be 0 to {BUDGET_DAYS_MAX}"));
+    }
+}
+
+fn person_cap(found: &mut Violations, cap: &PersonCap) {
+    if !(1..=PERSON_EXPOSURES_MAX).contains(&cap.exposure_max) {
+        found.push(
+            "exposure_max",
+            format!("must be 1 to {PERSON_EXPOSURES_MAX}"),
+        );
+    }
+    if !(1..=PERSON_DAYS_MAX).contains(&cap.days) {
+        found.push("days", format!("must be 1 to {PERSON_DAYS_MAX}"));
+    }
+}
+
+/// A rule that is well formed and yet can never have an effect from `now_ms` on.
+pub fn never(found: &mut Violations, fields: &Fields, now_ms: i64) {
+    let Some(schedule) = &fields.schedule else {
+        return;
+    };
+    if schedule.is_over(now_ms) {
+        found.push("rule.schedule.end_time", "must not be over");
+    } else if !schedule.occurs_after(now_ms) {
+        let rule = "must come between start_time and end_time within a year";
+        found.push("rule.schedule.windows", rule);
     }
 }

@@ -118,7 +118,10 @@ fn standing(rule: &RulePlan, request: &Request<'_>, groups: &mut Groups) -> Rule
     if !rule.schedule.holds_at(request.now_ms) {
         return RuleOutcome::NotScheduled;
     }
-    if rule.exclusion_group.is_some_and(|group| groups.contains(&group)) {
+    if rule
+        .exclusion_group
+        .is_some_and(|group| groups.contains(&group))
+    {
         return RuleOutcome::ExcludedByGroup;
     }
     if rule.budget.is_some() && request.rule_use.is_spent(rule) {

@@ -82,7 +82,9 @@ impl RuleTable {
 
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<RulePlan>> {
-        self.always.iter().chain(self.conditional.values().flatten())
+        self.always
+            .iter()
+            .chain(self.conditional.values().flatten())
     }
 
     fn is_empty(&self) -> bool {
@@ -94,7 +96,9 @@ impl RuleTable {
         match rule.condition {
             Some(condition) => self.conditional.entry(condition).or_default().push(rule),
             None => {
-                let after = self.always.partition_point(|held| held.rank() < rule.rank());
+                let after = self
+                    .always
+                    .partition_point(|held| held.rank() < rule.rank());
                 self.always.insert(after, rule);
             }
         }

@@ -60,8 +60,16 @@ mod tests {
             end_ms: 4 * MINUTE_MS - 1,
             is_open: true,
         });
-        let asked = [2 * MINUTE_MS - 1, 2 * MINUTE_MS, 3 * MINUTE_MS - 1, 3 * MINUTE_MS];
-        assert_eq!(asked.map(|ms| known.at(ms)), [None, Some(true), Some(true), None]);
+        let asked = [
+            2 * MINUTE_MS - 1,
+            2 * MINUTE_MS,
+            3 * MINUTE_MS - 1,
+            3 * MINUTE_MS,
+        ];
+        assert_eq!(
+            asked.map(|ms| known.at(ms)),
+            [None, Some(true), Some(true), None]
+        );
         known.remember(&Span {
             start_ms: -MINUTE_MS,
             end_ms: MINUTE_MS,

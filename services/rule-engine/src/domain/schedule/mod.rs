@@ -9,6 +9,8 @@
 
 mod known;
 mod occurrences;
+#[cfg(test)]
+mod tests;
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 

@@ -53,10 +53,8 @@ impl Schedule {
     pub(super) fn ahead(&self, now_ms: i64) -> impl Iterator<Item = Occurrence> {
         let start_ms = now_ms.max(self.start_ms);
         let end_ms = self.end_ms;
-        let whole = (self.windows.is_empty() && start_ms < end_ms).then_some(Occurrence {
-            start_ms,
-            end_ms,
-        });
+        let whole = (self.windows.is_empty() && start_ms < end_ms)
+            .then_some(Occurrence { start_ms, end_ms });
         let until_ms = end_ms.min(start_ms.saturating_add(HORIZON_MS));
         let windows = match self.windows.is_empty() {
             true => Vec::new(),
