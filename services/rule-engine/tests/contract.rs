@@ -95,9 +95,8 @@ async fn a_rule_applies_where_when_and_for_whom_it_says() {
             .await
             .unwrap();
         let now_ms = time::now_ms();
-        let past = Schedule {
-            start_time: None,
-            end_time: Some(time::from_ms(now_ms - 1000)),
+        let tomorrow = Schedule {
+            start_time: Some(time::from_ms(now_ms + DAY_MS)),
             ..Default::default()
         };
         for rule in [
@@ -109,8 +108,8 @@ async fn a_rule_applies_where_when_and_for_whom_it_says() {
                 ..rule("gold", "", pin(1, &["e"]))
             },
             Rule {
-                schedule: Some(past),
-                ..rule("over", "", pin(1, &["d"]))
+                schedule: Some(tomorrow),
+                ..rule("later", "", pin(1, &["d"]))
             },
             Rule {
                 disabled: true,
