@@ -179,7 +179,7 @@ impl RuleEngine {
         request: &DecideRequest,
         stages: &mut impl Stages,
     ) -> Result<Vec<u8>, Error> {
-        Ok(self.0.decider.decide(workspace, request, stages)?.0)
+        Ok(self.0.decider.decide(workspace, request.clone(), stages)?.0)
     }
 
     /// Waits until everything is taken in that the logs held when they were last read.

@@ -17,6 +17,7 @@ use attune_expr::{Expression, Scope, Vocabulary};
 use attune_rule_engine::domain::{
     decide::{
         Decided, PlacementAsk, Request, Scene, Scratch, SimilarItems, Unused, WhyKind, decide,
+        trace::Depth,
     },
     inverted::Neighbour,
     items::{ItemIndex, Items},
@@ -277,6 +278,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
         excluded: &world.excluded,
         rule_use: &Unused,
         placements: &placements,
+        depth: Depth::Full,
     };
     decide(&scene, &request, &mut Scratch::default(), &mut ())
 }

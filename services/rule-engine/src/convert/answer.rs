@@ -2,12 +2,23 @@
 //! straight into bytes, since every request waits for one and leaves the other behind;
 //! a test holds every tag against the contract.
 
-use attune_api::{profile::v1::Basis, rules::v1::ReasonKind, time};
+use std::sync::Arc;
+
+use attune_api::{
+    profile::v1::Basis,
+    rules::v1::{DecideRequest, ReasonKind},
+    time,
+    r#type::v1::Context,
+};
 use uuid::Uuid;
 
-use super::wire::Writer;
+use super::{
+    asks,
+    explanation::{Extent, explanation},
+    wire::Writer,
+};
 use crate::domain::{
-    decide::{Decided, DecidedSlot, Why, WhyKind},
+    decide::{Decided, DecidedSlot, RuleOutcome, Why, WhyKind},
     plan::PlacementPlan,
     token::Tokens,
 };
@@ -59,6 +70,11 @@ pub fn placement(
         }
         placement.text(5, [plan.template.as_str()]);
         placement.number(6, decided.is_fallback.into());
+        if detail == Detail::Full
+            && let Some(trace) = &decided.trace
+        {
+            explanation(placement, 7, trace, Extent::Answer);
+        }
     });
 }
 
@@ -105,9 +121,12 @@ fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
 pub struct Header {
     pub decision_id: Uuid,
     pub time_ms: i64,
-    pub profile_id: String,
-    pub channel: String,
+    pub profile_id: Arc<str>,
     pub basis: Basis,
+    /// Without the snapshot.
+    pub request: Arc<DecideRequest>,
+    /// The decision's place among the request's placements.
+    pub place: usize,
 }
 
 /// The record of one placement's decision, complete: a `Decision`.
@@ -115,8 +134,8 @@ pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Write
     let mut record = Writer::with_capacity(4096);
     record.text(1, [spelt(header.decision_id, &mut [0; 36])]);
     record.message(2, &time::from_ms(header.time_ms));
-    record.text(3, [header.profile_id.as_str()]);
-    record.text(4, [header.channel.as_str()]);
+    record.text(3, [&*header.profile_id]);
+    record.text(4, [header.request.channel.as_str()]);
     record.text(5, [&*plan.id]);
     record.text(6, [&*plan.strategy.id]);
     record.number(7, header.basis.into());
@@ -128,23 +147,51 @@ pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Write
             slot.double(4, decided.propensity);
         });
     }
+    if let Some(trace) = &decided.trace {
+        explanation(&mut record, 10, trace, Extent::Record);
+    }
+    if let Some(context) = &header.request.context {
+        record.message(11, &kept_of(context));
+    }
+    if let Some(ask) = header.request.placements.get(header.place) {
+        record.count(12, asks::count(ask.count));
+        record.text(13, [ask.item_id.as_str()]);
+    }
+    let rules = decided.trace.iter().flat_map(|trace| &trace.rules);
+    for rule in rules.filter(|rule| rule.outcome == RuleOutcome::Applied) {
+        record.text(14, [&*rule.rule.id]);
+    }
     record
 }
 
+/// A situation without what would tell where exactly a person was, or was looking.
+fn kept_of(context: &Context) -> Context {
+    let mut kept = context.clone();
+    if let Some(location) = &mut kept.location {
+        location.lat = None;
+        location.lng = None;
+    }
+    if let Some(page) = &mut kept.page {
+        page.url.clear();
+    }
+    kept
+}
+
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use crate::convert::explanation::tests::{expected as expected_explanation, trace};
     use crate::domain::{
         decide::SourceText,
         plan::{RuleAction, RulePlan, default_strategy},
         token,
     };
     use attune_api::rules::v1::{
-        DecideResponse, DecidedSlot as RecordedSlot, Decision, PlacementDecision, Reason, Slot,
-        SourceRef,
+        DecideResponse, DecidedSlot as RecordedSlot, Decision, PlacementDecision, PlacementRequest,
+        Reason, Slot, SourceRef,
     };
+    use attune_api::r#type::v1::{Location, Page};
     use prost::Message;
-    use std::sync::Arc;
 
     fn plan() -> PlacementPlan {
         PlacementPlan {
@@ -156,7 +203,7 @@ mod tests {
         }
     }
 
-    fn rule() -> RulePlan {
+    pub fn rule() -> RulePlan {
         RulePlan {
             label: "For our best".into(),
             ..RulePlan::new(1, "gold", RuleAction::Exclude)
@@ -194,6 +241,7 @@ mod tests {
                 .collect(),
             }],
             is_fallback: true,
+            trace: Some(Box::new(trace(rule()))),
         }
     }
 
@@ -260,7 +308,7 @@ mod tests {
                 }],
                 template: "wide".into(),
                 fallback: true,
-                explanation: None,
+                explanation: (detail == Detail::Full).then(|| expected_explanation(Extent::Answer)),
             };
             assert_eq!(read.placements, [expected]);
         }
@@ -268,12 +316,38 @@ mod tests {
 
     #[test]
     fn a_record_reads_as_the_contract_says() {
+        let context = |lat, url: &str| Context {
+            locale: "de-AT".into(),
+            location: Some(Location {
+                lat,
+                lng: lat,
+                country: "AT".into(),
+                ..Location::default()
+            }),
+            page: Some(Page {
+                url: url.into(),
+                item_id: "tent-1p".into(),
+                ..Page::default()
+            }),
+            ..Context::default()
+        };
+        let request = DecideRequest {
+            channel: "web".into(),
+            placements: vec![PlacementRequest {
+                placement: "home".into(),
+                item_id: "tent-1p".into(),
+                ..PlacementRequest::default()
+            }],
+            context: Some(context(Some(48.2), "https://shop.example/?me")),
+            ..DecideRequest::default()
+        };
         let header = Header {
             decision_id: Uuid::from_u128(7),
             time_ms: 1_700_000_000_123,
             profile_id: "p".into(),
-            channel: "web".into(),
             basis: Basis::ContextOnly,
+            request: Arc::new(request),
+            place: 0,
         };
         let written = record(&header, &plan(), &decided()).into_bytes();
         let expected = Decision {
@@ -290,7 +364,12 @@ mod tests {
                 reasons: expected_reasons(Detail::Full),
                 propensity: 0.75,
             }],
-            ..Decision::default()
+            outcomes: Vec::new(),
+            explanation: Some(expected_explanation(Extent::Record)),
+            context: Some(context(None, "")),
+            count: 10,
+            placement_item_id: "tent-1p".into(),
+            rule_ids: vec!["gold".into()],
         };
         assert_eq!(Decision::decode(written.as_slice()), Ok(expected));
     }

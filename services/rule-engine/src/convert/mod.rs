@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod asks;
 pub mod check;
+pub mod explanation;
 pub mod outcomes;
 pub mod plan;
 pub mod resources;

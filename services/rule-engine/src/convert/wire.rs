@@ -57,6 +57,11 @@ impl Writer {
         }
     }
 
+    /// A number of things.
+    pub fn count(&mut self, tag: u32, count: usize) {
+        self.number(tag, i32::try_from(count).unwrap_or(i32::MAX));
+    }
+
     pub fn message(&mut self, tag: u32, message: &impl Message) {
         prost::encoding::message::encode(tag, message, &mut self.0);
     }

@@ -51,7 +51,7 @@ impl Service<http::Request<Body>> for Decisions {
         let path = request.uri().path();
         match path.rsplit('/').next() {
             Some("Decide") => Box::pin(async move {
-                let method = tower::service_fn(|r| ready(service.decide(&r)));
+                let method = tower::service_fn(|r| ready(service.decide(r)));
                 Ok(server::<Written, _>().unary(method, request).await)
             }),
             Some("RecordOutcomes") => Box::pin(async move {
@@ -79,11 +79,10 @@ where
 }
 
 impl Decisions {
-    fn decide(&self, request: &Request<DecideRequest>) -> Result<Response<Written>, Status> {
-        let caller = Caller::of(request)?;
-        let answer = self
-            .decider
-            .decide(&caller.workspace, request.get_ref(), &mut ());
+    fn decide(&self, request: Request<DecideRequest>) -> Result<Response<Written>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let answer = self.decider.decide(&caller.workspace, request, &mut ());
         answer
             .map(Response::new)
             .map_err(|error| error.into_status(&caller))

@@ -3,11 +3,7 @@
 
 use std::{cell::RefCell, sync::Arc, time::Instant};
 
-use attune_api::{
-    rules::v1::{DecideRequest, PlacementRequest},
-    time,
-    r#type::v1::Context,
-};
+use attune_api::{profile::v1::Basis, rules::v1::DecideRequest, time, r#type::v1::Context};
 use attune_errors::Violations;
 use attune_expr::SubjectScope;
 use attune_rpc::Workspace;
@@ -28,11 +24,13 @@ use crate::{
         wire::{Writer, Written},
     },
     domain::{
-        decide::{self, Decided, PlacementAsk, Request, Scene, Scratch, Stage, Stages},
+        decide::{
+            self, Decided, PlacementAsk, Request, Scene, Scratch, Stage, Stages, trace::Depth,
+        },
         filter::ItemFilter,
         items::{ItemIndex, Items},
         plan::{PlacementPlan, RuleBase},
-        subject::{self, LazySubject, RecentItem, Subject},
+        subject::{self, LazySubject, RecentItem},
         token::{self, TokenKey},
     },
     error::Error,
@@ -58,15 +56,17 @@ thread_local! {
 }
 
 /// A request whose names are known to exist.
-struct Checked<'a> {
+struct Checked {
     base: Arc<RuleBase>,
-    asks: SmallVec<[CheckedAsk<'a>; 4]>,
+    /// In the order of the request's placements.
+    asks: Asks,
 }
 
-struct CheckedAsk<'a> {
-    plan: Arc<PlacementPlan>,
-    filter: Option<Arc<ItemFilter>>,
-    sent: &'a PlacementRequest,
+pub type Asks = SmallVec<[CheckedAsk; 4]>;
+
+pub struct CheckedAsk {
+    pub plan: Arc<PlacementPlan>,
+    pub filter: Option<Arc<ItemFilter>>,
 }
 
 /// What most slots of an answer need at most.
@@ -77,21 +77,38 @@ impl Decider {
     pub fn decide(
         &self,
         workspace: &Workspace,
-        request: &DecideRequest,
+        mut request: DecideRequest,
         stages: &mut impl Stages,
     ) -> Result<Written, Error> {
         let started = Instant::now();
         let state = self.workspaces.get(workspace.as_str());
         let Some(state) = state else {
-            return Err(unknown_workspace(request).into());
+            return Err(unknown_workspace(&request).into());
         };
-        let checked = check(&state, request)?;
+        let checked = check(&state, &request)?;
         let now_ms = time::now_ms();
-        let made = REUSED
-            .with_borrow_mut(|reused| make(&state, &checked, request, now_ms, reused, stages));
-        let Made { subject, decided } = made?;
-        let counted = Counted::of(&decided);
-        let answer = self.answer(&state, &checked, request, now_ms, subject, decided);
+        let ids: Ids = checked.asks.iter().map(|_| decision_id(now_ms)).collect();
+        let question = Question {
+            state: &state,
+            base: &checked.base,
+            asks: &checked.asks,
+            ids: &ids,
+            request: &request,
+            now_ms,
+            depth: match (request.explain, request.preview) {
+                (true, _) => Depth::Full,
+                (false, false) => Depth::Counts,
+                (false, true) => Depth::None,
+            },
+        };
+        let made = make(&question, stages)?;
+        let counted = Counted::of(&made.decided);
+        let answer = self.answer(&state, &checked, &ids, &request, &made);
+        if !request.preview {
+            // The record has no use for it, and would keep it in memory.
+            request.snapshot.clear();
+            self.log(&state, checked.asks, &ids, request, now_ms, made);
+        }
         stages.done(Stage::Answer);
         let seconds = started.elapsed().as_secs_f64();
         let Counted {
@@ -103,48 +120,61 @@ impl Decider {
         Ok(answer)
     }
 
-    /// Builds the answer and lets the log have what was decided.
     fn answer(
         &self,
         state: &State,
-        checked: &Checked<'_>,
+        checked: &Checked,
+        ids: &[Uuid],
         request: &DecideRequest,
-        now_ms: i64,
-        subject: Subject<'_>,
-        decided: Vec<(Uuid, Decided)>,
+        made: &Made,
     ) -> Written {
         let detail = Detail::of(request.explain);
-        let slots: usize = decided.iter().map(|(_, d)| d.slots.len()).sum();
+        let slots: usize = made.decided.iter().map(|d| d.slots.len()).sum();
         let mut answer = Writer::with_capacity((slots + 1) * SLOT_BYTES);
-        for (ask, (id, decided)) in checked.asks.iter().zip(decided) {
-            if request.preview {
-                answer::placement(&mut answer, &ask.plan, &decided, None, None, detail);
-                continue;
-            }
-            let tokens = self.token_key.tokens(&token::Decision {
-                workspace: &state.name,
-                id,
-                profile_id: subject.profile_id,
-                placement: &ask.plan.id,
-                strategy: &ask.plan.strategy.id,
-                channel: &request.channel,
+        for ((ask, decided), id) in checked.asks.iter().zip(&made.decided).zip(ids) {
+            let tokens = (!request.preview).then(|| {
+                self.token_key.tokens(&token::Decision {
+                    workspace: &state.name,
+                    id: *id,
+                    profile_id: &made.profile_id,
+                    placement: &ask.plan.id,
+                    strategy: &ask.plan.strategy.id,
+                    channel: &request.channel,
+                })
             });
-            let (id_told, tokens) = (Some(id), Some(tokens));
-            answer::placement(&mut answer, &ask.plan, &decided, id_told, tokens, detail);
+            let id = (!request.preview).then_some(*id);
+            answer::placement(&mut answer, &ask.plan, decided, id, tokens, detail);
+        }
+        Written(answer.into_bytes())
+    }
+
+    /// Lets the log have what was decided.
+    fn log(
+        &self,
+        state: &State,
+        asks: Asks,
+        ids: &[Uuid],
+        request: DecideRequest,
+        now_ms: i64,
+        made: Made,
+    ) {
+        let request = Arc::new(request);
+        let decided = asks.into_iter().zip(made.decided).zip(ids).enumerate();
+        for (place, ((ask, decided), id)) in decided {
             self.decision_log.push(Logged {
                 workspace: Arc::clone(&state.name),
                 header: Header {
-                    decision_id: id,
+                    decision_id: *id,
                     time_ms: now_ms,
-                    profile_id: subject.profile_id.to_owned(),
-                    channel: request.channel.clone(),
-                    basis: subject.basis,
+                    profile_id: Arc::clone(&made.profile_id),
+                    basis: made.basis,
+                    request: Arc::clone(&request),
+                    place,
                 },
-                plan: Arc::clone(&ask.plan),
+                plan: ask.plan,
                 decided,
             });
         }
-        Written(answer.into_bytes())
     }
 }
 
@@ -156,12 +186,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn of(decided: &[(Uuid, Decided)]) -> Self {
-        let decided = || decided.iter().map(|(_, decided)| decided);
+    fn of(decided: &[Decided]) -> Self {
         Self {
-            placements: decided().count(),
-            fallbacks: decided().filter(|d| d.is_fallback).count(),
-            slots: decided().map(|d| d.slots.len()).sum(),
+            placements: decided.len(),
+            fallbacks: decided.iter().filter(|d| d.is_fallback).count(),
+            slots: decided.iter().map(|d| d.slots.len()).sum(),
         }
     }
 }
@@ -177,11 +206,11 @@ fn unknown_workspace(request: &DecideRequest) -> Violations {
     found
 }
 
-fn check<'a>(state: &State, request: &'a DecideRequest) -> Result<Checked<'a>, Error> {
+fn check(state: &State, request: &DecideRequest) -> Result<Checked, Error> {
     let mut found = Violations::new();
     asks::check(&mut found, request);
     let base = state.base.load_full();
-    let mut checked = SmallVec::<[CheckedAsk<'_>; 4]>::new();
+    let mut checked = Asks::new();
     for (index, sent) in request.placements.iter().enumerate() {
         let plan = base.placements.get(sent.placement.as_str());
         // Spelling where a fault could be costs more than finding that there is none.
@@ -191,7 +220,6 @@ fn check<'a>(state: &State, request: &'a DecideRequest) -> Result<Checked<'a>, E
             checked.push(CheckedAsk {
                 plan: Arc::clone(plan),
                 filter: None,
-                sent,
             });
             continue;
         }
@@ -207,7 +235,6 @@ fn check<'a>(state: &State, request: &'a DecideRequest) -> Result<Checked<'a>, E
             plan.map(|plan| CheckedAsk {
                 plan: Arc::clone(plan),
                 filter,
-                sent,
             })
         });
         checked.extend(ask);
@@ -236,43 +263,60 @@ fn request_filter(found: &mut Violations, state: &State, source: &str) -> Option
     Some(filter)
 }
 
-struct Made<'a> {
-    subject: Subject<'a>,
-    decided: Vec<(Uuid, Decided)>,
+type Ids = SmallVec<[Uuid; 4]>;
+
+/// What is to be decided, and from which rule base.
+pub struct Question<'a> {
+    pub state: &'a State,
+    pub base: &'a RuleBase,
+    pub asks: &'a [CheckedAsk],
+    /// Of the decisions; chance follows from them.
+    pub ids: &'a [Uuid],
+    pub request: &'a DecideRequest,
+    pub now_ms: i64,
+    pub depth: Depth,
 }
 
-fn make<'a>(
-    state: &State,
-    checked: &Checked<'_>,
-    request: &'a DecideRequest,
-    now_ms: i64,
+pub struct Made {
+    pub profile_id: Arc<str>,
+    pub basis: Basis,
+    pub decided: Vec<Decided>,
+}
+
+/// Decides, and keeps nothing of it.
+pub fn make(question: &Question<'_>, stages: &mut impl Stages) -> Result<Made, Error> {
+    REUSED.with_borrow_mut(|reused| make_with(question, reused, stages))
+}
+
+fn make_with(
+    question: &Question<'_>,
     reused: &mut Reused,
     stages: &mut impl Stages,
-) -> Result<Made<'a>, Error> {
+) -> Result<Made, Error> {
+    let Question { state, request, .. } = question;
     let context = request.context.as_ref();
     let items = state.items.read();
     let models = state.models.read();
     let subject = subject::read(&request.snapshot, &items, &mut reused.recent)
         .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
-    let asks = checked.asks.iter().map(|ask| {
-        let id = decision_id(now_ms);
-        let ask = PlacementAsk {
+    let sent = request.placements.iter();
+    let asks = question.asks.iter().zip(sent).zip(question.ids);
+    let asks: Vec<PlacementAsk> = asks
+        .map(|((ask, sent), id)| PlacementAsk {
             plan: Arc::clone(&ask.plan),
-            count: asks::count(ask.sent.count),
-            item: items.index_of(&ask.sent.item_id),
+            count: asks::count(sent.count),
+            item: items.index_of(&sent.item_id),
             filter: ask.filter.clone(),
             seed: id.as_u64_pair().1,
-        };
-        (id, ask)
-    });
-    let (ids, asks): (SmallVec<[Uuid; 4]>, Vec<PlacementAsk>) = asks.unzip();
+        })
+        .collect();
     let scope = LazySubject::new(
         &request.snapshot,
         SubjectScope {
             snapshot: None,
             context,
             channel: &request.channel,
-            now_ms,
+            now_ms: question.now_ms,
             subject_key: subject.profile_id,
         },
     );
@@ -281,14 +325,14 @@ fn make<'a>(
         &Scene {
             items: &items,
             models: &models,
-            base: &checked.base,
+            base: question.base,
             similar: &state.similar,
         },
         &Request {
             channel: &request.channel,
             now_ms: context
                 .and_then(|context| context.time.as_ref())
-                .map_or(now_ms, time::to_ms),
+                .map_or(question.now_ms, time::to_ms),
             locale: context.map_or("", |context| &context.locale),
             subject,
             recent: &reused.recent,
@@ -298,13 +342,15 @@ fn make<'a>(
             excluded: &indexes(&items, &request.exclude_item_ids),
             rule_use: &decide::Unused,
             placements: &asks,
+            depth: question.depth,
         },
         &mut reused.scratch,
         stages,
     );
     Ok(Made {
-        subject,
-        decided: ids.into_iter().zip(decided).collect(),
+        profile_id: subject.profile_id.into(),
+        basis: subject.basis,
+        decided,
     })
 }
 

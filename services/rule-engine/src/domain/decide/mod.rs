@@ -10,9 +10,11 @@ mod reasons;
 mod slots;
 mod sources;
 mod stages;
+pub mod trace;
 
 use std::sync::Arc;
 
+use attune_api::catalog::v1::ItemState;
 use attune_expr::{Judged, Scope};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -30,6 +32,7 @@ pub use active::{RuleOutcome, RuleUse, Unused, rule_outcomes};
 use places::Places;
 use pool::Pool;
 pub use stages::{Stage, Stages};
+use trace::{Cause, Depth, Tally, Trace};
 
 /// What is known when a decision is made.
 #[derive(Clone, Copy)]
@@ -60,6 +63,8 @@ pub struct Request<'a> {
     pub excluded: &'a [ItemIndex],
     pub rule_use: &'a dyn RuleUse,
     pub placements: &'a [PlacementAsk],
+    /// How much of the decision will be told.
+    pub depth: Depth,
 }
 
 /// One placement to fill.
@@ -79,6 +84,8 @@ pub struct Decided {
     pub slots: Vec<DecidedSlot>,
     /// Only the placement's fallback was left.
     pub is_fallback: bool,
+    /// How it came about, as deep as was asked.
+    pub trace: Option<Box<Trace>>,
 }
 
 #[derive(Debug)]
@@ -152,6 +159,7 @@ pub struct Scratch {
     /// Conditions that hold for this request.
     holding: FxHashSet<ConditionId>,
     sources: sources::Workspace,
+    tally: Tally,
 }
 
 /// Fills every placement of a request, no item twice.
@@ -162,15 +170,19 @@ pub fn decide(
     stages: &mut impl Stages,
 ) -> Vec<Decided> {
     scratch.blocked.clear();
-    for index in request.excluded.iter().chain(request.cart) {
-        scratch.blocked.get_or_insert(*index, 0);
+    for index in request.excluded {
+        scratch.blocked.get_or_insert(*index, BY_REQUEST);
+    }
+    for index in request.cart {
+        scratch.blocked.get_or_insert(*index, THERE);
     }
     active::judge_conditions(scene, request, &mut scratch.holding);
     stages.done(Stage::Conditions);
     request
         .placements
         .iter()
-        .map(|ask| {
+        .zip(SHOWN..)
+        .map(|(ask, mark)| {
             let active = active_rules(scene, request, ask, &scratch.holding);
             let mut placement = Placement {
                 scene,
@@ -179,18 +191,28 @@ pub fn decide(
                 active: &active,
                 pool: &mut scratch.pool,
                 blocked: &mut scratch.blocked,
+                tally: &mut scratch.tally,
+                mark,
             };
             placement.pool.clear();
+            placement.tally.begin(request.depth);
             sources::collect(&mut placement, &mut scratch.sources);
             stages.done(Stage::Candidates);
             placement.apply_rules();
             stages.done(Stage::Rules);
-            let decided = slots::fill(&mut placement);
+            let mut decided = slots::fill(&mut placement);
+            decided.trace = trace::of(&placement, &decided.slots, &scratch.holding);
             stages.done(Stage::Slots);
             decided
         })
         .collect()
 }
+
+/// Why an item is shown nowhere (any more) in an answer.
+const BY_REQUEST: u32 = 0;
+const THERE: u32 = 1;
+/// Shown in the first placement; the others follow.
+const SHOWN: u32 = 2;
 
 /// One placement while it is being decided.
 struct Placement<'a> {
@@ -200,22 +222,61 @@ struct Placement<'a> {
     active: &'a [&'a Arc<RulePlan>],
     pool: &'a mut Pool,
     blocked: &'a mut Places,
+    tally: &'a mut Tally,
+    /// In `blocked`, of what this placement shows.
+    mark: u32,
 }
 
 impl Placement<'_> {
-    /// Whether an item may be shown here at all. Cheap tests first.
-    fn is_eligible(&self, index: ItemIndex) -> bool {
+    /// Whether an item may be shown here at all; notes why not.
+    fn is_eligible(&mut self, index: ItemIndex) -> bool {
+        match self.eligibility(index) {
+            Ok(()) => true,
+            Err(cause) => {
+                // What is shown here already is not kept out.
+                if self.blocked.get(index) != Some(self.mark) {
+                    self.tally.refuse(index, cause);
+                }
+                false
+            }
+        }
+    }
+
+    /// Cheap tests first.
+    fn eligibility(&self, index: ItemIndex) -> Result<(), Cause> {
         let items = self.scene.items;
-        items.is_offerable_at(index, self.request.now_ms)
-            && self.ask.item != Some(index)
-            && !self.blocked.contains(index)
-            && self
-                .ask
-                .filter
-                .as_ref()
-                .is_none_or(|f| f.holds(items, index))
-            && self.satisfies_strategy(index)
-            && !self.is_kept_out(index)
+        if !items.is_offerable_at(index, self.request.now_ms) {
+            return Err(self.unoffered(index));
+        }
+        if self.ask.item == Some(index) {
+            return Err(Cause::AlreadyThere);
+        }
+        match self.blocked.get(index) {
+            None => {}
+            Some(BY_REQUEST) => return Err(Cause::ExcludedByRequest),
+            Some(_) => return Err(Cause::AlreadyThere),
+        }
+        let filter = self.ask.filter.as_ref();
+        if filter.is_some_and(|filter| !filter.holds(items, index)) {
+            return Err(Cause::RequestFilter);
+        }
+        if !self.satisfies_strategy(index) {
+            return Err(Cause::StrategyFilter);
+        }
+        match self.kept_out_by(index) {
+            Some(rule) => Err(Cause::RuleExcluded(rule)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why an item that cannot be offered now is not.
+    fn unoffered(&self, index: ItemIndex) -> Cause {
+        let item = self.scene.items.get(index);
+        match item.filter(|item| item.state == ItemState::Published) {
+            None => Cause::NotPublished,
+            Some(item) if !item.is_offerable() => Cause::OutOfStock,
+            Some(_) => Cause::NotAvailableNow,
+        }
     }
 
     fn satisfies_strategy(&self, index: ItemIndex) -> bool {
@@ -232,10 +293,13 @@ impl Placement<'_> {
         }
     }
 
-    fn is_kept_out(&self, index: ItemIndex) -> bool {
-        self.active.iter().any(|rule| {
+    /// The first of the active rules that keeps the item out.
+    fn kept_out_by(&self, index: ItemIndex) -> Option<u16> {
+        let mut active = self.active.iter();
+        let found = active.position(|rule| {
             rule.action == RuleAction::Exclude && targets(rule, self.scene.items, index)
-        })
+        });
+        found.map(|rule| rule as u16)
     }
 
     /// Includes first, so that boosts reach what was included.

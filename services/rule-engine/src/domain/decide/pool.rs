@@ -68,6 +68,10 @@ impl Pool {
         self.touches.clear();
     }
 
+    pub fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
     pub fn contains(&self, index: ItemIndex) -> bool {
         self.by_index.contains(index)
     }

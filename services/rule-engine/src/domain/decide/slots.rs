@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Decided, ItemIndex, Placement, RuleAction, draw::Draw, reasons};
+use super::{Decided, ItemIndex, Placement, RuleAction, draw::Draw, reasons, trace::Cause};
 use crate::domain::items::NO_CATEGORY;
 
 /// Items drawn for one exploration slot before it is given to the ranking.
@@ -53,6 +53,7 @@ pub(super) fn fill(placement: &mut Placement<'_>) -> Decided {
     Decided {
         slots: reasons::explain(placement, &filled),
         is_fallback,
+        trace: None,
     }
 }
 
@@ -103,10 +104,14 @@ impl Filling<'_, '_> {
                 }
                 let (candidate, index) = (order[next].candidate(), order[next].index());
                 next += 1;
-                if self.is_free(index) && self.fits_category(index) {
+                if !self.is_free(index) {
+                    continue;
+                }
+                if self.fits_category(index) {
                     self.place(at, index, Origin::Ranking { candidate }, 1.0 - share);
                     break;
                 }
+                self.placement.tally.refuse(index, Cause::DiversityLimit);
             }
         }
         self.placement.pool.reuse(order);
@@ -175,7 +180,8 @@ impl Filling<'_, '_> {
             let leaf = self.placement.scene.items.leaf_of(index);
             *self.per_category.entry(leaf).or_default() += 1;
         }
-        self.placement.blocked.get_or_insert(index, 0);
+        let mark = self.placement.mark;
+        self.placement.blocked.get_or_insert(index, mark);
         self.slots[at] = Some(Filled {
             index,
             origin,
