@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use crate::shell::{cargo, command, run, target};
+use crate::{
+    shell::{cargo, command, run, target},
+    tools,
+};
 
 /// `cargo xtask bench NAME …`: arguments after the name go to the benchmark.
 pub fn bench(name: &str, arguments: &[String]) -> Result<()> {
@@ -14,7 +17,14 @@ pub fn bench(name: &str, arguments: &[String]) -> Result<()> {
         "--package",
         "attune-load",
     ]))?;
-    run(command(target().join("release/attune-load"))
-        .arg(name)
-        .args(arguments))
+    let mut bench = command(target().join("release/attune-load"));
+    bench.arg(name);
+    if name == "rules" && !arguments.iter().any(|argument| argument == NO_PEERS) {
+        bench.arg("--peers").arg(tools::peers()?);
+    }
+    run(bench.args(arguments.iter().filter(|argument| *argument != NO_PEERS)))
 }
+
+/// Leaves out the engines that `bench rules` compares with, whose first build takes half
+/// an hour.
+const NO_PEERS: &str = "--no-peers";

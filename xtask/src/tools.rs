@@ -1,12 +1,15 @@
 //! Installs what tests and lints need and Cargo does not carry: a Python
-//! environment and npm packages, from their registries, into folders that git
-//! ignores. Does nothing where the same versions are installed already.
+//! environment, npm packages and other rule engines, from their registries, into folders
+//! that git ignores. Does nothing where the same versions are installed already.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
-use crate::shell::{command, root, run};
+use crate::shell::{cargo, command, root, run, target};
 
 /// The clients of `tests/foreign` and the mail server they test against.
 pub fn foreign() -> Result<()> {
@@ -24,10 +27,30 @@ pub fn foreign() -> Result<()> {
 }
 
 /// buf, for the protos.
-pub fn buf() -> Result<std::path::PathBuf> {
+pub fn buf() -> Result<PathBuf> {
     let folder = root().join("xtask/tools");
     npm(&folder)?;
     Ok(folder.join("node_modules/.bin/buf"))
+}
+
+/// The rule engines that ours is measured beside: those in Rust, built, and the one of
+/// Node. Returns the folder they are in, all under Cargo's target directory.
+pub fn peers() -> Result<PathBuf> {
+    let (source, built) = (root().join("tests/peers"), target().join("peers"));
+    let node = built.join("npm");
+    fs::create_dir_all(&node)?;
+    for file in ["package.json", "json-rules-engine.mjs"] {
+        fs::copy(source.join(file), node.join(file))
+            .with_context(|| format!("cannot copy {file} to {}", node.display()))?;
+    }
+    npm(&node)?;
+    run(
+        cargo(&["build", "--release", "--locked", "--manifest-path"])
+            .arg(source.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&built),
+    )?;
+    Ok(built)
 }
 
 fn npm(folder: &Path) -> Result<()> {

@@ -58,7 +58,8 @@ pub async fn drive(
     })
 }
 
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+/// Of figures in ascending order; not a number where there are none.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     if sorted.is_empty() {
         return f64::NAN;
     }

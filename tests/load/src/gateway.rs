@@ -14,9 +14,8 @@ use prost::Message;
 
 use crate::{
     drive::{Round, drive, median},
-    echo,
+    echo, home,
     report::Report,
-    rules,
     server::{KEY, Server},
     shop,
     wire::Target,
@@ -47,7 +46,7 @@ pub async fn run(options: Options) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let attune = Server::attune(scratch.path())?;
     let customers = shop::load(&attune, options.data.as_deref()).await?;
-    rules::home(&attune).await?;
+    home::put(&attune, &["home"], home::few_rules()).await?;
     println!(
         "attune holds the shop in {} MiB",
         attune.resident_bytes()? / (1 << 20)
@@ -120,29 +119,34 @@ fn request(user_id: &str) -> Bytes {
             count: 10,
             ..Default::default()
         }],
-        context: Some(RequestContext {
-            time_zone: "Europe/Berlin".into(),
-            locale: "en-GB".into(),
-            location: Some(Location {
-                country: "DE".into(),
-                city: "Berlin".into(),
-                ..Default::default()
-            }),
-            device: Some(Device {
-                r#type: "phone".into(),
-                os: "android".into(),
-                app_version: "2.3.0".into(),
-            }),
-            page: Some(Page {
-                url: format!("https://shop.example/?campaign={}", "x".repeat(780)),
-                r#type: "home".into(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }),
+        context: Some(context()),
         ..Default::default()
     };
     request.encode_to_vec().into()
+}
+
+/// A visit by phone from Berlin.
+pub fn context() -> RequestContext {
+    RequestContext {
+        time_zone: "Europe/Berlin".into(),
+        locale: "en-GB".into(),
+        location: Some(Location {
+            country: "DE".into(),
+            city: "Berlin".into(),
+            ..Default::default()
+        }),
+        device: Some(Device {
+            r#type: "phone".into(),
+            os: "android".into(),
+            app_version: "2.3.0".into(),
+        }),
+        page: Some(Page {
+            url: format!("https://shop.example/?campaign={}", "x".repeat(780)),
+            r#type: "home".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }
 
 /// Every customer gets ten slots with reasons before anything is timed. Returns the

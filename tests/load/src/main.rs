@@ -4,6 +4,7 @@
 mod drive;
 mod echo;
 mod gateway;
+mod home;
 mod report;
 mod rules;
 mod server;
@@ -12,10 +13,16 @@ mod wire;
 
 use clap::Parser;
 
+/// As the product's binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 enum Bench {
     /// `Personalize` against a bare echo.
     Gateway(gateway::Options),
+    /// Matching rules against a floor and other engines, and deciding.
+    Rules(rules::Options),
     /// The yardstick's server; started by the benchmarks.
     #[command(hide = true)]
     Echo { answer_bytes: usize },
@@ -25,6 +32,7 @@ enum Bench {
 async fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::Gateway(options) => gateway::run(options).await,
+        Bench::Rules(options) => rules::run(options).await,
         Bench::Echo { answer_bytes } => echo::serve(answer_bytes).await,
     }
 }

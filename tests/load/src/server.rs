@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 pub const KEY: &str = "load-admin-key-0123456789abcdef";
 
@@ -58,6 +58,16 @@ impl Server {
             child,
             endpoint: format!("http://{}", address.trim()),
         })
+    }
+
+    /// Asks it to leave and waits until it has, with everything written.
+    pub fn leave(mut self) -> Result<()> {
+        let pid = self.pid().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status()?;
+        ensure!(asked.success(), "attune cannot be asked to leave: {asked}");
+        let left = self.child.wait()?;
+        ensure!(left.success(), "attune did not leave in order: {left}");
+        Ok(())
     }
 
     pub fn pid(&self) -> u32 {

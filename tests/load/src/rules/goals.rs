@@ -1,0 +1,88 @@
+//! What the rule engine is meant to reach, and whether this run did.
+
+use super::{
+    decide::Deciding,
+    table::{Row, figure},
+};
+
+struct Goal {
+    what: String,
+    is: f64,
+    bound: Bound,
+}
+
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    fn is_met(&self) -> bool {
+        match self.bound {
+            Bound::AtMost(max) => self.is <= max,
+            Bound::AtLeast(min) => self.is >= min,
+        }
+    }
+}
+
+pub fn tell(share: &[Row], fifty: &[Row], decided: Option<&Deciding>) {
+    println!("\nGoals");
+    let all = beside_others(share)
+        .into_iter()
+        .chain(at_fifty(fifty))
+        .chain(decided.into_iter().flat_map(deciding));
+    for goal in all {
+        let verdict = if goal.is_met() { "met" } else { "MISSED" };
+        let bound = match goal.bound {
+            Bound::AtMost(max) => format!("at most {max}"),
+            Bound::AtLeast(min) => format!("at least {min}"),
+        };
+        println!("{verdict:>7}  {}: {}, {bound}", goal.what, figure(goal.is));
+    }
+}
+
+const JUDGED_AT: usize = 10_000;
+
+fn beside_others(share: &[Row]) -> Vec<Goal> {
+    let Some(row) = share.iter().find(|row| row.rules == JUDGED_AT) else {
+        return Vec::new();
+    };
+    let floor = Goal {
+        what: format!("index ÷ floor at {JUDGED_AT} rules"),
+        is: row.index_us / row.floor_us,
+        bound: Bound::AtMost(1.5),
+    };
+    let faster = |(peer, times)| {
+        Some(Goal {
+            what: format!("{peer} ÷ index at {JUDGED_AT} rules"),
+            is: row.peer_us(peer)? / row.index_us,
+            bound: Bound::AtLeast(times),
+        })
+    };
+    let others = [("a-tree", 20.0), ("zen-engine", 100.0)];
+    [floor]
+        .into_iter()
+        .chain(others.into_iter().filter_map(faster))
+        .collect()
+}
+
+fn at_fifty(fifty: &[Row]) -> Option<Goal> {
+    let (first, last) = (fifty.first()?, fifty.last()?);
+    (last.rules > first.rules).then(|| Goal {
+        what: format!("{} rules ÷ {} rules, 50 hold", last.rules, first.rules),
+        is: last.index_us / first.index_us,
+        bound: Bound::AtMost(3.0),
+    })
+}
+
+fn deciding(decided: &Deciding) -> [Goal; 2] {
+    let goal = |what: &str, is, max| Goal {
+        what: what.into(),
+        is,
+        bound: Bound::AtMost(max),
+    };
+    [
+        goal("median of Decide in µs", decided.p50_us, 100.0),
+        goal("p99 of Decide in µs", decided.p99_us, 500.0),
+    ]
+}
