@@ -202,6 +202,7 @@ fn snapshot(person: u64, dice: &mut Dice) -> Vec<u8> {
         time_ms: time::now_ms() - n as i64 * 60_000,
         item_ids: vec![dice.item()],
         revenue: 0.0,
+        ..Default::default()
     });
     Snapshot {
         profile_id: format!("0190c0de-0000-7000-8000-{person:012}"),

@@ -2,47 +2,84 @@
 //! crate, checked against a [`Vocabulary`], and judged over a [`Scope`] without
 //! building maps. Judging is total: a missing value makes a comparison false, and
 //! nothing an expression does can fail or run long.
+//!
+//! # Bounds
+//!
+//! | what | at most |
+//! |---|---|
+//! | source text | [`SOURCE_BYTES_MAX`] |
+//! | brackets in brackets | 32 |
+//! | operators in operators | 128 |
+//! | macros in macros | 2 |
+//! | elements of a list, entries of a map that is written out | 1000 |
+//! | events of one sequence (`then`) | 5 |
+//! | a compiled regular expression, matched in linear time | 256 KiB |
+//! | a text that a function or `+` makes | 64 KiB |
+//! | a list that a macro or `+` makes | 10,000 elements |
+//! | steps of one judgement that run in loops | 100,000 |
+//!
+//! What is over a bound of the first six or seven is refused when it is compiled, with
+//! its place; what is over one of the rest is missing when it is judged.
 
 mod check;
 mod eval;
 mod fault;
 pub mod filter;
 mod functions;
+mod history;
 mod node;
 mod parse;
+mod print;
 mod scope;
 mod set;
 mod value;
 mod vocabulary;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 pub use fault::{Fault, Position, nearest};
-pub use scope::{ItemScope, Judged, Scope, SubjectScope, state_name};
+pub use functions::Zone;
+pub use history::{Aggregate, Change, EventField, EventRef, Operation, Window};
+pub use scope::{ItemScope, Judged, Scope, SubjectScope, recent_events, state_name};
 pub use set::ExpressionSet;
-pub use value::{Value, parse_time};
-pub use vocabulary::{ContextField, ItemField, Kind, Vocabulary};
+pub use value::{TypeName, Value, format_time, parse_time};
+pub use vocabulary::{ContextField, Declared, EventProperties, ItemField, Kind, Vocabulary};
+
+use node::{Literal, Load, Node};
 
 /// The longest source that is accepted, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 4096;
 
-/// A checked expression, ready to be judged. Cheap to clone.
+/// A checked expression, ready to be judged. Cheap to clone. Two are equal if they are
+/// the same by structure, however they were written.
 #[derive(Clone)]
 pub struct Expression(Arc<Compiled>);
 
 struct Compiled {
     source: String,
-    root: node::Node,
+    root: Node,
+    kind: Kind,
 }
 
 impl Expression {
-    /// Parses and checks a source text; every fault is told at once.
+    /// Parses and checks a condition; every fault is told at once.
     pub fn compile(source: &str, vocabulary: &Vocabulary) -> Result<Self, Vec<Fault>> {
+        Self::compile_value(source, vocabulary, Kind::Bool)
+    }
+
+    /// Parses and checks an expression that stands for a value of this kind, or of any.
+    /// What is only known when it is judged is accepted, and may turn out otherwise.
+    pub fn compile_value(
+        source: &str,
+        vocabulary: &Vocabulary,
+        expected: Kind,
+    ) -> Result<Self, Vec<Fault>> {
         let parsed = parse::parse(source)?;
-        let root = check::check(&parsed, vocabulary)?;
+        let (root, kind) = check::check(&parsed, vocabulary, expected)?;
         Ok(Self(Arc::new(Compiled {
             source: source.to_owned(),
             root,
+            kind,
         })))
     }
 
@@ -51,14 +88,100 @@ impl Expression {
         &self.0.source
     }
 
+    /// What is known of the kind of its value.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
     /// Whether it holds. What is missing or of another kind makes a comparison false.
     pub fn matches(&self, scope: &dyn Scope) -> bool {
         eval::holds(&self.0.root, scope)
     }
+
+    /// What it comes to.
+    pub fn value<'a>(&'a self, scope: &'a dyn Scope) -> Value<'a> {
+        eval::value(&self.0.root, scope)
+    }
+
+    /// The segments it names, for whoever has to refuse cycles.
+    pub fn segments_named(&self) -> BTreeSet<&str> {
+        let mut named = BTreeSet::new();
+        self.0.root.walk(&mut |node| match node {
+            Node::In(needle, list) if matches!(**list, Node::Load(Load::Segments)) => {
+                named.extend(texts(needle));
+            }
+            Node::Call(functions::Function::Contains, arguments) => {
+                if let [Node::Load(Load::Segments), needle] = arguments.as_slice() {
+                    named.extend(texts(needle));
+                }
+            }
+            Node::Quantify(_, list, test) if matches!(**list, Node::Load(Load::Segments)) => {
+                test.walk(&mut |node| named.extend(texts(node)));
+            }
+            _ => {}
+        });
+        named
+    }
+
+    /// Whether it reads the list of segments in a way that [`Self::segments_named`]
+    /// cannot tell which, such as `size(segments)`.
+    pub fn reads_any_segment(&self) -> bool {
+        let mut reads = 0_usize;
+        let mut named = 0_usize;
+        self.0.root.walk(&mut |node| match node {
+            Node::Load(Load::Segments) => reads += 1,
+            Node::In(needle, list) if matches!(**list, Node::Load(Load::Segments)) => {
+                named += usize::from(texts(needle).is_some());
+            }
+            _ => {}
+        });
+        reads > named
+    }
+
+    /// The questions it asks about the history, each once.
+    pub fn aggregates(&self) -> Vec<&Arc<Aggregate>> {
+        let mut found: Vec<&Arc<Aggregate>> = Vec::new();
+        self.0.root.walk(&mut |node| {
+            if let Node::Aggregate(aggregate) = node
+                && !found.contains(&aggregate)
+            {
+                found.push(aggregate);
+            }
+        });
+        found
+    }
+
+    /// Whether time alone can change what it comes to.
+    pub fn reads_time(&self) -> bool {
+        self.0.root.reads_time()
+    }
 }
+
+fn texts(node: &Node) -> Option<&str> {
+    match node {
+        Node::Literal(Literal::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.root == other.0.root
+    }
+}
+
+impl Eq for Expression {}
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Expression").field(&self.0.source).finish()
+    }
+}
+
+/// The canonical text: it compiles to an equal expression, and equal expressions have
+/// the same one.
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&print::node(&self.0.root))
     }
 }

@@ -2,15 +2,18 @@
 //! scope answers one name at a time, borrowed, so that judging builds no map of all
 //! that could be asked.
 
+use std::ops::ControlFlow;
+
 use attune_api::{
     catalog::v1::{Item, ItemState},
-    profile::v1::Snapshot,
+    profile::v1::{RecentEvent, Snapshot},
     time,
     r#type::v1::Context,
 };
 use prost_types::Timestamp;
 
 use crate::{
+    history::{Aggregate, EventRef},
     value::Value,
     vocabulary::{ContextField, ItemField},
 };
@@ -55,9 +58,47 @@ pub trait Scope {
         false
     }
 
+    /// For `subscribed("group")`; to none unless the scope says so.
+    fn subscribed(&self, group: &str) -> bool {
+        let _ = group;
+        false
+    }
+
     /// What `bucket("salt")` hashes: stable for a person.
     fn subject_key(&self) -> &str {
         ""
+    }
+
+    /// The time of the judgement, in milliseconds since the Unix epoch.
+    fn now_ms(&self) -> i64 {
+        match self.context(ContextField::Time) {
+            Value::Time(ms) => ms,
+            _ => 0,
+        }
+    }
+
+    /// Shows the events of a type (or of all) since a time, inclusive, the newest first
+    /// and of those of the same time the later one, until told to stop.
+    fn events<'s>(
+        &'s self,
+        event_type: Option<&str>,
+        since_ms: Option<i64>,
+        visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+    ) {
+        let _ = (event_type, since_ms, visit);
+    }
+
+    /// The answer to a question about the history, where one is kept up to date; None
+    /// to have the events looked at.
+    fn aggregate(&self, aggregate: &Aggregate) -> Option<Value<'_>> {
+        let _ = aggregate;
+        None
+    }
+
+    /// A name that the vocabulary declares as a variable.
+    fn variable(&self, name: &str) -> Value<'_> {
+        let _ = name;
+        Value::Missing
     }
 }
 
@@ -95,10 +136,7 @@ impl Scope for SubjectScope<'_> {
     fn context(&self, field: ContextField) -> Value<'_> {
         match field {
             ContextField::Channel => Value::text_or_missing(self.channel),
-            ContextField::Time => {
-                let time = self.context.and_then(|context| context.time.as_ref());
-                Value::Time(time.map_or(self.now_ms, time::to_ms))
-            }
+            ContextField::Time => Value::Time(Scope::now_ms(self)),
             _ => self
                 .context
                 .map_or(Value::Missing, |context| context_value(context, field)),
@@ -114,6 +152,40 @@ impl Scope for SubjectScope<'_> {
 
     fn subject_key(&self) -> &str {
         self.subject_key
+    }
+
+    fn now_ms(&self) -> i64 {
+        let time = self.context.and_then(|context| context.time.as_ref());
+        time.map_or(self.now_ms, time::to_ms)
+    }
+
+    fn events<'s>(
+        &'s self,
+        event_type: Option<&str>,
+        since_ms: Option<i64>,
+        visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+    ) {
+        let events = self.snapshot.map_or(&[][..], |s| &s.recent_events);
+        recent_events(events, event_type, since_ms, visit);
+    }
+}
+
+/// Shows those of a snapshot's events, which come newest first, that are asked for.
+pub fn recent_events<'s>(
+    events: impl IntoIterator<Item = &'s RecentEvent>,
+    event_type: Option<&str>,
+    since_ms: Option<i64>,
+    visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+) {
+    for event in events {
+        if since_ms.is_some_and(|since| event.time_ms < since) {
+            return;
+        }
+        if event_type.is_none_or(|wanted| wanted == event.r#type)
+            && visit(EventRef::from(event)).is_break()
+        {
+            return;
+        }
     }
 }
 
@@ -224,8 +296,33 @@ impl<S: Scope + ?Sized, I: Scope> Scope for Judged<'_, S, I> {
         self.subject.consent(purpose)
     }
 
+    fn subscribed(&self, group: &str) -> bool {
+        self.subject.subscribed(group)
+    }
+
     fn subject_key(&self) -> &str {
         self.subject.subject_key()
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.subject.now_ms()
+    }
+
+    fn events<'s>(
+        &'s self,
+        event_type: Option<&str>,
+        since_ms: Option<i64>,
+        visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+    ) {
+        self.subject.events(event_type, since_ms, visit);
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate) -> Option<Value<'_>> {
+        self.subject.aggregate(aggregate)
+    }
+
+    fn variable(&self, name: &str) -> Value<'_> {
+        self.subject.variable(name)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Which names an expression may use, and of what kind each is. Says nothing about
 //! their values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attune_api::catalog::v1::{CharacteristicType, ItemType};
 
 /// What is known about a value before it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Not declared: checked when it is judged, and never equal to what it cannot be.
     Any,
@@ -21,6 +21,12 @@ pub enum Kind {
     Date,
     List,
     Map,
+    Bytes,
+    Null,
+    /// A semantic version.
+    Version,
+    /// What `type(x)` gives.
+    Type,
 }
 
 impl Kind {
@@ -35,7 +41,15 @@ impl Kind {
             Self::Date => "a date",
             Self::List => "a list",
             Self::Map => "a map",
+            Self::Bytes => "bytes",
+            Self::Null => "null",
+            Self::Version => "a version",
+            Self::Type => "a type",
         }
+    }
+
+    pub(crate) fn has_order(self) -> bool {
+        !matches!(self, Self::List | Self::Map | Self::Null | Self::Type)
     }
 
     /// Whether values of the two kinds can be equal or ordered.
@@ -123,19 +137,62 @@ fields! {
     }
 }
 
-/// The names in scope of an expression.
+/// What is declared of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    pub kind: Kind,
+    /// The texts it may be; None for any.
+    pub values: Option<BTreeSet<String>>,
+}
+
+impl From<Kind> for Declared {
+    fn from(kind: Kind) -> Self {
+        Self { kind, values: None }
+    }
+}
+
+impl Declared {
+    /// One of these texts.
+    pub fn one_of(values: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            kind: Kind::Text,
+            values: Some(values.into_iter().collect()),
+        }
+    }
+
+    /// What is still true of a name that is declared twice.
+    fn merge(&mut self, other: Self) {
+        if self.kind != other.kind {
+            *self = Kind::Any.into();
+            return;
+        }
+        match (&mut self.values, other.values) {
+            (Some(values), Some(more)) => values.extend(more),
+            (values, _) => *values = None,
+        }
+    }
+}
+
+/// The properties that events of one type may have, by name.
+pub type EventProperties = BTreeMap<String, Declared>;
+
+/// The names in scope of an expression. What is not declared with one of the `with_…`
+/// may have any name.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     pub(crate) subject: bool,
     pub(crate) item: bool,
-    /// Declared characteristics; None accepts any name.
-    pub(crate) characteristics: Option<BTreeMap<String, Kind>>,
-    /// Declared traits; None accepts any name.
-    pub(crate) traits: Option<BTreeMap<String, Kind>>,
+    pub(crate) characteristics: Option<BTreeMap<String, Declared>>,
+    pub(crate) traits: Option<BTreeMap<String, Declared>>,
+    /// By type; those of None may have any property.
+    pub(crate) events: Option<BTreeMap<String, Option<EventProperties>>>,
+    pub(crate) segments: Option<BTreeSet<String>>,
+    pub(crate) variables: BTreeMap<String, Kind>,
 }
 
 impl Vocabulary {
-    /// A person in a situation: `profile.*`, `segments`, `context.*`, `consent()`, `bucket()`.
+    /// A person in a situation: `profile.*`, `segments`, `context.*`, `events()`,
+    /// `consent()`, `subscribed()`, `bucket()`, `now`.
     pub fn subject() -> Self {
         Self::new(true, false)
     }
@@ -156,6 +213,9 @@ impl Vocabulary {
             item,
             characteristics: None,
             traits: None,
+            events: None,
+            segments: None,
+            variables: BTreeMap::new(),
         }
     }
 
@@ -165,23 +225,55 @@ impl Vocabulary {
     pub fn with_item_types<'a>(mut self, types: impl IntoIterator<Item = &'a ItemType>) -> Self {
         let declared = self.characteristics.get_or_insert_default();
         for definition in types.into_iter().flat_map(|t| &t.characteristics) {
-            let kind = characteristic_kind(definition.r#type());
-            declared
-                .entry(definition.name.clone())
-                .and_modify(|known| {
-                    if *known != kind {
-                        *known = Kind::Any;
-                    }
-                })
-                .or_insert(kind);
+            let this = match definition.r#type() {
+                CharacteristicType::Enum => {
+                    Declared::one_of(definition.enum_values.iter().cloned())
+                }
+                other => characteristic_kind(other).into(),
+            };
+            match declared.get_mut(&definition.name) {
+                Some(known) => known.merge(this),
+                None => {
+                    declared.insert(definition.name.clone(), this);
+                }
+            }
         }
         self
     }
 
     /// Only these traits may be named from now on.
     #[must_use]
-    pub fn with_traits(mut self, traits: impl IntoIterator<Item = (String, Kind)>) -> Self {
-        self.traits.get_or_insert_default().extend(traits);
+    pub fn with_traits<D: Into<Declared>>(
+        mut self,
+        traits: impl IntoIterator<Item = (String, D)>,
+    ) -> Self {
+        let declared = self.traits.get_or_insert_default();
+        declared.extend(traits.into_iter().map(|(name, d)| (name, d.into())));
+        self
+    }
+
+    /// Only events of these types may be asked for from now on, and of their properties
+    /// only those given; a type with None may have any.
+    #[must_use]
+    pub fn with_events(
+        mut self,
+        events: impl IntoIterator<Item = (String, Option<EventProperties>)>,
+    ) -> Self {
+        self.events.get_or_insert_default().extend(events);
+        self
+    }
+
+    /// Only these segments may be named from now on.
+    #[must_use]
+    pub fn with_segments(mut self, ids: impl IntoIterator<Item = String>) -> Self {
+        self.segments.get_or_insert_default().extend(ids);
+        self
+    }
+
+    /// Further names that stand alone, whose values the scope gives.
+    #[must_use]
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, Kind)>) -> Self {
+        self.variables.extend(variables);
         self
     }
 }

@@ -2,7 +2,7 @@
 //! its value, read from whatever properties were sent. Reads only; what was sent is
 //! kept as it came.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use attune_api::profile::v1::{Event, EventItem, RecentEvent};
 use bytes::Bytes;
@@ -13,6 +13,15 @@ use super::snapshot::EncodedEvent;
 
 /// Longest item id the catalog knows; longer ones name nothing.
 const ITEM_ID_CHARS_MAX: usize = 128;
+
+/// Properties that rules can ask of an event, and the longest text among them: enough
+/// for what people target by, and a snapshot of a hundred events stays small.
+const REMEMBERED_MAX: usize = 16;
+const REMEMBERED_CHARS_MAX: usize = 128;
+
+/// Where items and revenue are read from; what was is not said twice.
+const ITEM_ID_NAMES: [&str; 3] = ["product_id", "sku", "item_id"];
+const REVENUE_NAMES: [&str; 3] = ["revenue", "total", "value"];
 
 /// An event on its way to the timeline, encoded where it came in, so that the one
 /// writer of the database has less to do.
@@ -51,6 +60,8 @@ impl Occurrence {
             time_ms,
             item_ids: event.items.into_iter().map(|i| i.item_id).collect(),
             revenue: event.revenue,
+            channel: event.channel,
+            properties: event.properties.and_then(remembered),
         });
         Self {
             event_id: event.event_id.into(),
@@ -161,7 +172,7 @@ fn listed_item(value: &Value) -> Option<EventItem> {
 }
 
 fn item(fields: &Struct) -> Option<EventItem> {
-    let item_id = ["product_id", "sku", "item_id"]
+    let item_id = ITEM_ID_NAMES
         .iter()
         .find_map(|name| id(fields.fields.get(*name)?))?;
     Some(EventItem {
@@ -183,10 +194,37 @@ fn id(value: &Value) -> Option<String> {
 }
 
 fn revenue(properties: &Struct) -> f64 {
-    ["revenue", "total", "value"]
+    REVENUE_NAMES
         .iter()
         .find_map(|name| number(properties, name))
         .unwrap_or_default()
+}
+
+/// The properties that a decision may ask for, the first by name where they are many.
+fn remembered(properties: Struct) -> Option<Struct> {
+    let money = REVENUE_NAMES
+        .into_iter()
+        .find(|name| number(&properties, name).is_some());
+    let lifted = |name: &str| ITEM_ID_NAMES.contains(&name) || money == Some(name);
+    let fields: BTreeMap<_, _> = properties
+        .fields
+        .into_iter()
+        .filter(|(name, value)| !lifted(name) && is_remembered(value))
+        .take(REMEMBERED_MAX)
+        .collect();
+    (!fields.is_empty()).then_some(Struct { fields })
+}
+
+fn is_remembered(value: &Value) -> bool {
+    match &value.kind {
+        Some(Kind::NumberValue(n)) => n.is_finite(),
+        Some(Kind::BoolValue(_)) => true,
+        Some(Kind::StringValue(text)) => {
+            // Most are short by bytes already.
+            text.len() <= REMEMBERED_CHARS_MAX || text.chars().count() <= REMEMBERED_CHARS_MAX
+        }
+        _ => false,
+    }
 }
 
 /// A number, also where it was sent as text.
@@ -274,6 +312,47 @@ mod tests {
         for (properties, expected) in rows {
             assert_eq!(sent(properties.clone()).items, expected, "{properties}");
         }
+    }
+
+    #[test]
+    fn a_recent_event_remembers_scalars_and_nothing_twice() {
+        let long = "x".repeat(129);
+        let rows = [
+            (
+                serde_json::json!({"category": "tents", "gift": true, "size": 3}),
+                serde_json::json!({"category": "tents", "gift": true, "size": 3}),
+            ),
+            (
+                serde_json::json!({"product_id": "a", "total": "10", "value": 2, "note": long}),
+                serde_json::json!({"value": 2}),
+            ),
+            (
+                serde_json::json!({"products": [], "address": {"city": "Graz"}, "gone": null}),
+                serde_json::Value::Null,
+            ),
+        ];
+        for (properties, expected) in rows {
+            let occurrence = Occurrence::new(Sent {
+                name: "view".into(),
+                channel: "app".into(),
+                properties: attune_api::json::to_struct(properties.clone()),
+                ..Sent::default()
+            });
+            let recent = RecentEvent::decode(occurrence.recent.bytes).unwrap();
+            assert_eq!(recent.channel, "app");
+            let expected = attune_api::json::to_struct(expected);
+            assert_eq!(recent.properties, expected, "{properties}");
+        }
+    }
+
+    #[test]
+    fn of_many_properties_the_first_by_name_are_remembered() {
+        let many: serde_json::Map<_, _> = (0..40)
+            .map(|n| (format!("p{n:02}"), serde_json::json!(n)))
+            .collect();
+        let remembered = attune_api::json::to_struct(many.into()).and_then(remembered);
+        let names: Vec<_> = remembered.unwrap().fields.into_keys().collect();
+        assert_eq!((names.len(), names[15].as_str()), (16, "p15"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The encoded `Snapshot` of a person, which is also its compact form in memory:
-//! everything but the events first, then the events, newest first, each as the bytes
-//! of its own field. A new event is spliced in without decoding the rest. Never holds
-//! what consent withholds.
+//! everything but the history first, then the events, newest first, each as the bytes
+//! of its own field, then from when on they are complete. A new event is spliced in
+//! without decoding the rest. Never holds what consent withholds.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,9 @@ use super::{ProfileId, Record, record::PERSONALIZATION};
 
 /// Key of `Snapshot.recent_events`: field 5, length-delimited.
 const EVENT_KEY: u8 = 5 << 3 | 2;
+
+/// Key of `Snapshot.history_since_ms`: field 7, a varint.
+const SINCE_KEY: u8 = 7 << 3;
 
 /// What holds where a person has decided nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,35 +51,61 @@ impl EncodedEvent {
     }
 }
 
-/// A `Snapshot`, encoded, and where its events begin.
+/// The newest events of a person, newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecentHistory {
+    pub events: Vec<EncodedEvent>,
+    /// The time from which they are all there were; 0 for always.
+    pub since_ms: i64,
+}
+
+impl RecentHistory {
+    /// Of events that were read newest first, one more than are wanted: where it is
+    /// there, history before it is left out, and of its own millisecond perhaps some.
+    pub fn of(mut events: Vec<EncodedEvent>, events_max: usize) -> Self {
+        let left_out = events.get(events_max).map(|event| event.time_ms);
+        events.truncate(events_max);
+        Self {
+            events,
+            since_ms: left_out.map_or(0, complete_after),
+        }
+    }
+}
+
+/// From when on history is complete if an event of this time is left out.
+fn complete_after(time_ms: i64) -> i64 {
+    time_ms.saturating_add(1).max(1)
+}
+
+/// A `Snapshot`, encoded, and where its parts are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedSnapshot {
     bytes: Bytes,
+    /// Where the events begin.
     head_len: usize,
+    /// Where they end.
+    events_end: usize,
+    since_ms: i64,
     basis: Basis,
 }
 
 impl EncodedSnapshot {
-    /// `events` come newest first.
     pub fn new(
         profile_id: ProfileId,
         record: &Record,
         default_consent: DefaultConsent,
-        events: &[EncodedEvent],
+        history: &RecentHistory,
     ) -> Self {
         let (basis, head) = head(profile_id, record, default_consent);
-        let events = if basis == Basis::Full { events } else { &[] };
-        let len = head.len() + events.iter().map(field_len).sum::<usize>();
-        let mut bytes = BytesMut::with_capacity(len);
-        bytes.put_slice(&head);
-        for event in events {
-            put_field(&mut bytes, event);
+        if basis == Basis::ContextOnly {
+            return Self::put_together(basis, &head, &[], 0);
         }
-        Self {
-            bytes: bytes.freeze(),
-            head_len: head.len(),
-            basis,
+        let len = history.events.iter().map(field_len).sum();
+        let mut events = BytesMut::with_capacity(len);
+        for event in &history.events {
+            put_field(&mut events, event);
         }
+        Self::put_together(basis, &head, &events, history.since_ms)
     }
 
     /// With what is known now instead, and the same events. None if they are needed
@@ -88,16 +117,39 @@ impl EncodedSnapshot {
         default_consent: DefaultConsent,
     ) -> Option<Self> {
         let (basis, head) = head(profile_id, record, default_consent);
-        let events = match (self.basis, basis) {
-            (_, Basis::ContextOnly) => &[],
-            (Basis::Full, _) => &self.bytes[self.head_len..],
-            _ => return None,
-        };
-        Some(Self {
-            bytes: [&head, events].concat().into(),
-            head_len: head.len(),
+        match (self.basis, basis) {
+            (_, Basis::ContextOnly) => Some(Self::put_together(basis, &head, &[], 0)),
+            (Basis::Full, _) => Some(Self::put_together(
+                basis,
+                &head,
+                &self.bytes[self.head_len..self.events_end],
+                self.since_ms,
+            )),
+            _ => None,
+        }
+    }
+
+    fn put_together(basis: Basis, head: &[u8], events: &[u8], since_ms: i64) -> Self {
+        let mut bytes = BytesMut::with_capacity(head.len() + events.len() + 11);
+        bytes.put_slice(head);
+        bytes.put_slice(events);
+        Self::closed(bytes, head.len(), since_ms, basis)
+    }
+
+    /// Of everything but the last field.
+    fn closed(mut bytes: BytesMut, head_len: usize, since_ms: i64, basis: Basis) -> Self {
+        let events_end = bytes.len();
+        if since_ms != 0 {
+            bytes.put_u8(SINCE_KEY);
+            encode_varint(since_ms as u64, &mut bytes);
+        }
+        Self {
+            bytes: bytes.freeze(),
+            head_len,
+            events_end,
+            since_ms,
             basis,
-        })
+        }
     }
 
     pub fn bytes(&self) -> Bytes {
@@ -121,7 +173,7 @@ impl EncodedSnapshot {
         let mut at = None;
         let mut end = self.head_len;
         let mut kept = 0;
-        let mut rest = &self.bytes[self.head_len..];
+        let mut rest = &self.bytes[self.head_len..self.events_end];
         while kept + usize::from(at.is_some()) < events_max {
             let Some((field_len, payload)) = first_field(rest) else {
                 break;
@@ -134,20 +186,24 @@ impl EncodedSnapshot {
             end += field_len;
             kept += 1;
         }
-        let at = match at {
-            Some(at) => at,
-            None if kept < events_max => end,
-            None => return self.clone(),
+        // The newest that is left out, if any is.
+        let left_out = first_field(rest).map(|(_, payload)| time_of(payload));
+        let (at, left_out) = match at {
+            Some(at) => (Some(at), left_out),
+            None if kept < events_max => (Some(end), left_out),
+            None => (None, left_out.max(Some(event.time_ms))),
         };
-        let mut bytes = BytesMut::with_capacity(end + field_len(event));
-        bytes.put_slice(&self.bytes[..at]);
-        put_field(&mut bytes, event);
-        bytes.put_slice(&self.bytes[at..end]);
-        Self {
-            bytes: bytes.freeze(),
-            head_len: self.head_len,
-            basis: self.basis,
+        let since_ms = left_out.map_or(0, complete_after).max(self.since_ms);
+        let mut bytes = BytesMut::with_capacity(end + field_len(event) + 11);
+        match at {
+            Some(at) => {
+                bytes.put_slice(&self.bytes[..at]);
+                put_field(&mut bytes, event);
+                bytes.put_slice(&self.bytes[at..end]);
+            }
+            None => bytes.put_slice(&self.bytes[..end]),
         }
+        Self::closed(bytes, self.head_len, since_ms, self.basis)
     }
 }
 
@@ -176,6 +232,7 @@ fn head(
         segments: Vec::new(),
         recent_events: Vec::new(),
         consents,
+        history_since_ms: 0,
     };
     (basis, head.encode_to_vec())
 }
@@ -217,6 +274,7 @@ mod tests {
             time_ms,
             item_ids: vec!["i".repeat(200)],
             revenue: 1.5,
+            ..RecentEvent::default()
         })
     }
 
@@ -250,7 +308,8 @@ mod tests {
             (decided(true), DefaultConsent::Granted, Basis::Full),
         ];
         for (record, default, basis) in rows {
-            let snapshot = EncodedSnapshot::new(id, &record, default, &[event("view", 1)])
+            let history = RecentHistory::of(vec![event("view", 1)], 10);
+            let snapshot = EncodedSnapshot::new(id, &record, default, &history)
                 .with_event(&event("view", 2), 10);
             let shown = decoded(&snapshot);
             let full = basis == Basis::Full;
@@ -261,6 +320,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_snapshot_says_from_when_on_its_history_is_complete() {
+        let read = vec![event("c", 30), event("b", 20), event("a", 10)];
+        assert_eq!(RecentHistory::of(read.clone(), 3).since_ms, 0);
+        let history = RecentHistory::of(read, 2);
+        assert_eq!((history.events.len(), history.since_ms), (2, 11));
+        let id = ProfileId::fresh();
+        let record = Record::default();
+        let snapshot = EncodedSnapshot::new(id, &record, DefaultConsent::Granted, &history);
+        let later = snapshot
+            .with_event(&event("d", 40), 2)
+            .with_record(id, &record, DefaultConsent::Granted)
+            .unwrap();
+        assert_eq!(decoded(&later).history_since_ms, 21);
+        assert_eq!(decoded(&later).recent_events.len(), 2);
+    }
+
     proptest! {
         #[test]
         fn splicing_equals_sorting(
@@ -268,16 +344,20 @@ mod tests {
             events_max in 1usize..12,
         ) {
             let start = EncodedSnapshot::new(
-                ProfileId::fresh(), &Record::default(), DefaultConsent::Granted, &[]);
+                ProfileId::fresh(), &Record::default(), DefaultConsent::Granted,
+                &RecentHistory::default());
             let spliced = times.iter().enumerate().fold(start, |snapshot, (i, time)| {
                 snapshot.with_event(&event(&i.to_string(), *time), events_max)
             });
             let mut expected: Vec<_> = times.iter().copied().enumerate().collect();
             expected.sort_by_key(|(i, time)| std::cmp::Reverse((*time, *i)));
+            let left_out = expected.iter().skip(events_max).map(|(_, time)| time + 1).max();
             expected.truncate(events_max);
-            let got: Vec<_> = decoded(&spliced).recent_events.iter()
+            let shown = decoded(&spliced);
+            let got: Vec<_> = shown.recent_events.iter()
                 .map(|e| (e.r#type.parse::<usize>().unwrap(), e.time_ms)).collect();
             prop_assert_eq!(got, expected);
+            prop_assert_eq!(shown.history_since_ms, left_out.unwrap_or(0));
         }
     }
 }

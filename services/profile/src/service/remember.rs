@@ -11,7 +11,7 @@ use crate::{
         Identity, ProfileId,
         outcome::{Outcome, Stored, TimelineRow},
         record::PERSONALIZATION,
-        snapshot::{EncodedEvent, EncodedSnapshot},
+        snapshot::{EncodedEvent, EncodedSnapshot, RecentHistory},
     },
     memory::{Hot, Noted},
 };
@@ -101,7 +101,8 @@ fn before(
 ) -> Option<EncodedSnapshot> {
     let default = shared.default_consent();
     if let (true, Some(stored)) = (written.outcome.created.contains(&id), stored) {
-        return Some(EncodedSnapshot::new(id, &stored.record, default, &[]));
+        let history = RecentHistory::default();
+        return Some(EncodedSnapshot::new(id, &stored.record, default, &history));
     }
     let held = noted.hot.as_ref()?.snapshot.clone()?;
     match stored {

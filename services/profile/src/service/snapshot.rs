@@ -8,7 +8,11 @@ use attune_api::profile::v1::{Basis, GetSnapshotResponse};
 use super::{Service, Shared};
 use crate::{
     Error,
-    domain::{Identity, ProfileId, record::PERSONALIZATION, snapshot::EncodedSnapshot},
+    domain::{
+        Identity, ProfileId,
+        record::PERSONALIZATION,
+        snapshot::{EncodedSnapshot, RecentHistory},
+    },
     memory::Hot,
     store::{identities, profiles, timeline},
 };
@@ -130,9 +134,10 @@ impl Shared {
             return Ok(Loaded::Merged(survivor));
         }
         let limit = self.config.recent_events_max;
-        let events = timeline::recent(&self.database, workspace, id, limit).await?;
+        let events = timeline::recent(&self.database, workspace, id, limit + 1).await?;
+        let history = RecentHistory::of(events, limit);
         let default = self.default_consent();
-        let snapshot = EncodedSnapshot::new(id, &row.record, default, &events);
+        let snapshot = EncodedSnapshot::new(id, &row.record, default, &history);
         let hot = Hot {
             known: row.known,
             allowed: default.allows(row.record.granted(PERSONALIZATION)),

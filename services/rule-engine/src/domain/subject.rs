@@ -184,6 +184,32 @@ fn traits(bytes: &[u8]) -> Result<Vec<Trait<'_>>, Unreadable> {
     Ok(traits)
 }
 
+/// One event, decoded when an expression asks for its type.
+struct PastEvent<'a> {
+    event_type: &'a str,
+    bytes: &'a [u8],
+    event: OnceCell<RecentEvent>,
+}
+
+/// The events of a snapshot, which come newest first.
+fn past_events(bytes: &[u8]) -> Result<Vec<PastEvent<'_>>, Unreadable> {
+    let mut events = Vec::new();
+    each(bytes, 5, |event| {
+        let mut event_type = "";
+        each(event, 1, |bytes| {
+            event_type = text(bytes)?;
+            Ok(())
+        })?;
+        events.push(PastEvent {
+            event_type,
+            bytes: event,
+            event: OnceCell::new(),
+        });
+        Ok(())
+    })?;
+    Ok(events)
+}
+
 /// Every field of bytes with this number.
 fn each<'a>(
     mut rest: &'a [u8],
@@ -201,11 +227,13 @@ fn each<'a>(
 }
 
 /// The names of a subject in expressions. The snapshot is decoded when the first
-/// segment or consent is asked for, and a trait when that one is.
+/// segment or consent is asked for, a trait when that one is, and an event when a
+/// question about the history comes to its type.
 pub struct LazySubject<'a> {
     bytes: &'a [u8],
     known: OnceCell<Known>,
     traits: OnceCell<Vec<Trait<'a>>>,
+    events: OnceCell<Vec<PastEvent<'a>>>,
     situation: SubjectScope<'a>,
 }
 
@@ -216,6 +244,7 @@ impl<'a> LazySubject<'a> {
             bytes,
             known: OnceCell::new(),
             traits: OnceCell::new(),
+            events: OnceCell::new(),
             situation,
         }
     }
@@ -262,6 +291,29 @@ impl Scope for LazySubject<'_> {
     fn subject_key(&self) -> &str {
         self.situation.subject_key
     }
+
+    fn now_ms(&self) -> i64 {
+        self.situation.now_ms()
+    }
+
+    fn events<'s>(
+        &'s self,
+        event_type: Option<&str>,
+        since_ms: Option<i64>,
+        visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+    ) {
+        let events = self
+            .events
+            .get_or_init(|| past_events(self.bytes).unwrap_or_default());
+        let wanted = events
+            .iter()
+            .filter(|past| event_type.is_none_or(|wanted| wanted == past.event_type))
+            .map(|past| {
+                past.event
+                    .get_or_init(|| Message::decode(past.bytes).unwrap_or_default())
+            });
+        recent_events(wanted, event_type, since_ms, visit);
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +342,7 @@ mod tests {
             time_ms,
             item_ids: ids.iter().map(ToString::to_string).collect(),
             revenue: 9.5,
+            ..Default::default()
         }
     }
 
@@ -362,6 +415,35 @@ mod tests {
         let known = subject.known();
         assert_eq!(known.segments, wrote.segments);
         assert_eq!(known.consents, wrote.consents);
+    }
+
+    #[test]
+    fn questions_about_the_history_see_the_events_of_the_snapshot() {
+        let bytes = snapshot(Basis::Full);
+        let situation = SubjectScope {
+            snapshot: None,
+            context: None,
+            channel: "web",
+            now_ms: 40,
+            subject_key: "p",
+        };
+        let subject = LazySubject::new(&bytes, situation);
+        for (source, expected) in [
+            (r#"events("purchase").count() == 1"#, true),
+            (r#"events("view").within("20ms").exists()"#, false),
+            (r#"events("search").then("purchase").exists()"#, true),
+            (r#"events("purchase").then("view").exists()"#, false),
+            (r#"events("purchase").sum("revenue") == 9.5"#, true),
+            (
+                r#"now - events("search").last().time == duration("20ms")"#,
+                true,
+            ),
+            (r#""b" in events("purchase").last().item_ids"#, true),
+        ] {
+            let vocabulary = attune_expr::Vocabulary::subject();
+            let expression = attune_expr::Expression::compile(source, &vocabulary).unwrap();
+            assert_eq!(expression.matches(&subject), expected, "{source}");
+        }
     }
 
     #[test]

@@ -363,6 +363,7 @@ pub fn person(recent: &[(&str, &str)]) -> Snapshot {
                 time_ms: time::now_ms(),
                 item_ids: vec![(*item).into()],
                 revenue: 0.0,
+                ..Default::default()
             })
             .collect(),
         ..Default::default()

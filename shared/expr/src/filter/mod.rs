@@ -119,6 +119,18 @@ fn spell(value: &Value<'_>, to: &mut Vec<u8>) {
         Value::Text(text) => put(4, text.as_bytes()),
         Value::Time(ms) => put(5, &ms.to_le_bytes()),
         Value::Duration(ms) => put(6, &ms.to_le_bytes()),
+        Value::Null => put(9, &[]),
+        Value::Uint(n) => put(10, &n.to_le_bytes()),
+        Value::Bytes(bytes) => put(11, bytes),
+        Value::Version(version) => put(12, version.to_string().as_bytes()),
+        Value::Type(name) => put(13, name.name().as_bytes()),
+        Value::Map(entries) => {
+            put(14, &(entries.len() as u64).to_le_bytes());
+            for (key, value) in entries.iter() {
+                spell(key, to);
+                spell(value, to);
+            }
+        }
         // Fields are kept in the order of their names.
         Value::Struct(fields) => put(7, &fields.encode_to_vec()),
         Value::Texts(_) | Value::Protos(_) | Value::List(_) => {

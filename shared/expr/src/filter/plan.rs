@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     eval,
-    node::{Comparison, Function, Load, Node},
+    functions::Function,
+    node::{Comparison, Load, Node, Quantifier},
     scope::Scope,
     value::Value,
     vocabulary::ItemField,
@@ -202,7 +203,12 @@ impl<'a, C: Columns> Planner<'a, C> {
             Node::In(needle, list) if is_load(list) && !reads_item(needle) => {
                 Test::Element(self.value(needle))
             }
-            Node::Quantify(quantifier, list, test) if is_load(list) && !reads_item(test) => {
+            // That exactly one passes cannot be told from the elements one by one.
+            Node::Quantify(quantifier, list, test)
+                if is_load(list)
+                    && !reads_item(test)
+                    && *quantifier != Quantifier::ExistsOne =>
+            {
                 Test::Quantify(*quantifier)
             }
             Node::Call(function, arguments) => match (function, arguments.as_slice()) {
@@ -287,12 +293,12 @@ fn reads_item(node: &Node) -> bool {
 pub(super) fn subject_parts<'a>(node: &'a Node, tell: &mut dyn FnMut(&'a Node)) {
     let mut is_closed = true;
     each_load(node, &mut |load| {
-        is_closed &= ColumnName::of(load).is_none() && !matches!(load, Load::Variable);
+        is_closed &= ColumnName::of(load).is_none() && !matches!(load, Load::Variable(_));
     });
     match node {
-        Node::Literal(_) | Node::Load(Load::Variable) => {}
+        Node::Literal(_) | Node::Load(Load::Variable(_)) => {}
         _ if is_closed => tell(node),
-        _ => each_child(node, &mut |child| subject_parts(child, tell)),
+        _ => node.each_child(&mut |child| subject_parts(child, tell)),
     }
 }
 
@@ -308,29 +314,8 @@ pub(super) fn columns_of<'a>(node: &'a Node, tell: &mut dyn FnMut(ColumnName<'a>
 fn each_load<'a>(node: &'a Node, tell: &mut dyn FnMut(&'a Load)) {
     match node {
         Node::Load(load) => tell(load),
-        _ => each_child(node, &mut |child| each_load(child, tell)),
-    }
-}
-
-fn each_child<'a>(node: &'a Node, visit: &mut dyn FnMut(&'a Node)) {
-    match node {
-        Node::Literal(_) | Node::Load(_) => {}
-        Node::Member(of, _)
-        | Node::Has(of)
-        | Node::Not(of)
-        | Node::Negate(of)
-        | Node::Matches(of, _) => visit(of),
-        Node::Index(a, b)
-        | Node::Compare(_, a, b)
-        | Node::In(a, b)
-        | Node::Arithmetic(_, a, b)
-        | Node::Quantify(_, a, b) => {
-            visit(a);
-            visit(b);
-        }
-        Node::List(nodes) | Node::And(nodes) | Node::Or(nodes) | Node::Call(_, nodes) => {
-            nodes.iter().for_each(visit);
-        }
-        Node::Conditional(parts) => parts.iter().for_each(visit),
+        // Its filters see events and the subject, never an item or a variable outside.
+        Node::Aggregate(_) => {}
+        _ => node.each_child(&mut |child| each_load(child, tell)),
     }
 }

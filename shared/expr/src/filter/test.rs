@@ -460,9 +460,10 @@ fn quantified<'a>(column: &'a Column, quantifier: Quantifier, judge: &Judge<'_>)
         }
     }
     let told = Selection::from(told.finish());
-    let lists = match quantifier {
-        Quantifier::Exists => told,
-        Quantifier::All => Selection::from(&column.lists).minus(told),
+    let lists = if wanted {
+        told
+    } else {
+        Selection::from(&column.lists).minus(told)
     };
     let mut scalars = Gather::default();
     gather_scalars(column, judge, &mut scalars);
