@@ -1,11 +1,11 @@
 //! Who is asking, read from a serialized snapshot without building what the decision
-//! will not look at: ids are borrowed, events become item indexes, and traits are
-//! decoded only when an expression asks for one. Never holds on to personal data.
+//! will not look at: ids are borrowed, events become item indexes, and traits and events
+//! are decoded only when an expression asks for one. Never holds on to personal data.
 
-use std::{cell::OnceCell, collections::BTreeMap};
+use std::{cell::OnceCell, collections::BTreeMap, ops::ControlFlow};
 
-use attune_api::profile::v1::Basis;
-use attune_expr::{ContextField, Scope, SubjectScope, Value};
+use attune_api::profile::v1::{Basis, RecentEvent};
+use attune_expr::{ContextField, EventRef, Scope, SubjectScope, Value, recent_events};
 use prost::Message;
 
 use super::{
