@@ -8,6 +8,7 @@ alter table outcomes add column channel text not null default '';
 alter table outcomes add column rule_ids text not null default '';
 
 create index outcomes_by_sequence on outcomes (sequence);
+create index outcomes_by_person on outcomes (workspace, profile_id);
 
 create table outcome_head (
     id bigint primary key,

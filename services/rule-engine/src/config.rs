@@ -31,6 +31,11 @@ pub struct Config {
     /// Items whose similar items are remembered, per workspace.
     #[schemars(range(min = 1))]
     pub similar_items_max: usize,
+    /// What people were shown and did with it is remembered for caps and fatigue: so
+    /// many entries of 16 bytes, per workspace, about one per exposure and one more for
+    /// each rule that touched it. People who came least recently are forgotten first.
+    #[schemars(range(min = 1000))]
+    pub exposures_max: u64,
 }
 
 impl Default for Config {
@@ -43,6 +48,7 @@ impl Default for Config {
             model_snapshot_interval_s: 300,
             purchasers_max: 200_000,
             similar_items_max: 100_000,
+            exposures_max: 4_000_000,
         }
     }
 }

@@ -31,6 +31,7 @@ use domain::{decide::Stages, token::TokenKey};
 use service::{
     decide::Decider,
     decision_log::DecisionLog,
+    exposures,
     follow::{self, Learning},
     metrics::Metrics,
     outcomes::Outcomes,
@@ -56,6 +57,8 @@ struct Inner {
     learning: Arc<Learning>,
     /// Position in the catalog's log that was read at the start.
     projected: i64,
+    /// Outcomes that were read at the start.
+    known: exposures::Known,
     revisions: Arc<Revisions>,
     rules: Arc<Rules>,
     decider: Arc<Decider>,
@@ -77,6 +80,7 @@ impl RuleEngine {
         let rules = Arc::new(Rules::new(&database, &workspaces));
         let revisions = Arc::new(Revisions::default());
         revisions.load(&database, &rules, &workspaces).await?;
+        let known = exposures::load(&database, &workspaces).await?;
         let metrics = Arc::new(Metrics::new());
         let decision_log = Arc::new(DecisionLog::new(
             &database,
@@ -91,6 +95,7 @@ impl RuleEngine {
             metrics: Arc::clone(&metrics),
         });
         let outcomes = Arc::new(Outcomes {
+            workspaces: Arc::clone(&workspaces),
             database: database.clone(),
             token_key,
             decision_log: Arc::clone(&decision_log),
@@ -102,6 +107,7 @@ impl RuleEngine {
             workspaces,
             learning,
             projected,
+            known,
             revisions,
             rules,
             decider,
@@ -149,6 +155,13 @@ impl RuleEngine {
                 Duration::from_secs(inner.config.model_snapshot_interval_s),
             ),
         );
+        let exposures = exposures::keep(
+            tasks.clone(),
+            database.clone(),
+            Arc::clone(&workspaces),
+            inner.known,
+        );
+        tasks.spawn("exposures", exposures);
         if inner.config.decision_retention_days > 0 {
             let days = inner.config.decision_retention_days;
             let trimming = retention::keep(tasks.clone(), database.clone(), days);
@@ -159,6 +172,11 @@ impl RuleEngine {
             let following = revisions.follow(tasks.clone(), database, workspaces);
             tasks.spawn("rule base revisions", following);
         }
+    }
+
+    /// Forgets a person: whose outcomes theirs were, and what they are not to see again.
+    pub async fn forget(&self, workspace: &Workspace, profile_id: &str) -> Result<(), Error> {
+        self.0.outcomes.forget(workspace, profile_id).await
     }
 
     /// What the RPC `Decide` answers, without the hop.
@@ -203,12 +221,18 @@ impl RuleEngine {
         let learnt = inner.learning.0.lock().position;
         let (workspaces, learning) = (Arc::clone(&inner.workspaces), Arc::clone(&inner.learning));
         let profile = Consumer::new(peers.profile.clone(), SERVICE, store::models::PROFILE);
+        let database = inner.database.clone();
         let profile = profile.follow(learnt, tasks, move |batch| {
             let (workspaces, learning) = (Arc::clone(&workspaces), Arc::clone(&learning));
-            // Off the reactor: a full batch is milliseconds of work.
-            tokio::task::spawn_blocking(move || {
-                follow::profile_batch(&learning, &workspaces, &batch.entries);
-            })
+            let database = database.clone();
+            async move {
+                exposures::follow_merges(&database, &workspaces, &batch.entries).await?;
+                // Off the reactor: a full batch is milliseconds of work.
+                let learnt = tokio::task::spawn_blocking(move || {
+                    follow::profile_batch(&learning, &workspaces, &batch.entries);
+                });
+                learnt.await.map_err(|_| attune_storage::Error::Panicked)
+            }
         });
         let (workspaces, database) = (Arc::clone(&inner.workspaces), inner.database.clone());
         let projected = inner.projected;

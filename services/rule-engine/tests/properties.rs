@@ -22,7 +22,10 @@ use attune_rule_engine::domain::{
     inverted::Neighbour,
     items::{ItemIndex, Items},
     models::{Learnt, Models},
-    plan::{LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan, StrategyPlan},
+    plan::{
+        LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan, StrategyPlan,
+        default_strategy,
+    },
     popularity::Signal,
     subject::{RecentItem, Subject},
 };
@@ -180,6 +183,7 @@ fn strategy(world: &World) -> StrategyPlan {
         filter: None,
         category_max: world.category_max,
         exploration_share: world.share,
+        ..default_strategy()
     }
 }
 
@@ -233,6 +237,7 @@ fn build(world: &World) -> (Items, Models, RuleBase) {
             strategy_id: "s".into(),
             fallback: vec![1, 2, 3],
             template: String::new(),
+            caps: vec![],
         };
         let plan = placement.plan(&strategies);
         base.placements.insert(id.into(), Arc::new(plan));
@@ -277,6 +282,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
         page_item: None,
         excluded: &world.excluded,
         rule_use: &Unused,
+        history: None,
         placements: &placements,
         depth: Depth::Full,
     };

@@ -200,6 +200,7 @@ pub mod tests {
             strategy: Arc::new(default_strategy()),
             fallback: Vec::new(),
             template: "wide".into(),
+            caps: Vec::new(),
         }
     }
 

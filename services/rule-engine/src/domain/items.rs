@@ -44,8 +44,8 @@ pub struct Items {
     by_id: FxHashMap<IdHash, ItemIndex>,
     /// Published and in stock.
     offerable: BitSet,
-    /// Offered within a time window only.
-    windowed: BitSet,
+    /// Offered within a time window, in some locales or to some audience only.
+    conditional: BitSet,
     leaves: Vec<u32>,
     leaf_ids: HashMap<Arc<str>, u32>,
     by_publication: BTreeSet<(Reverse<i64>, ItemIndex)>,
@@ -109,9 +109,14 @@ impl Items {
 
     /// Whether it may be shown at this time.
     pub fn is_offerable_at(&self, index: ItemIndex, now_ms: i64) -> bool {
-        self.offerable.get(index)
-            && (!self.windowed.get(index)
-                || self.get(index).is_some_and(|i| i.is_available_at(now_ms)))
+        let conditional = self.conditional(index);
+        self.offerable.get(index) && conditional.is_none_or(|item| item.is_available_at(now_ms))
+    }
+
+    /// The item, if it depends on who asks, or when, whether it may be shown.
+    pub fn conditional(&self, index: ItemIndex) -> Option<&Projected> {
+        let is_conditional = self.conditional.get(index);
+        is_conditional.then(|| self.get(index)).flatten()
     }
 
     pub fn leaf_of(&self, index: ItemIndex) -> u32 {
@@ -154,7 +159,7 @@ impl Items {
         };
         let is_offerable = projected.is_offerable();
         self.offerable.set(index, is_offerable);
-        self.windowed.set(index, projected.has_window());
+        self.conditional.set(index, projected.is_conditional());
         self.set_publication(index, &projected);
         if self.items[index as usize].replace(projected).is_none() {
             self.live += 1;
@@ -176,7 +181,7 @@ impl Items {
             self.live -= 1;
         }
         self.offerable.set(index, false);
-        self.windowed.set(index, false);
+        self.conditional.set(index, false);
         self.leaves[index as usize] = NO_CATEGORY;
         self.forget_verdicts(index);
         Some(ItemChange {

@@ -1,9 +1,12 @@
 //! Deciding, as ideas: items, attention, likeness, rules and how they make an answer.
 //! Pure and synchronous: no transport, no database, no clock.
 
+pub mod audience;
 pub mod bits;
+pub mod caps;
 pub mod co_purchase;
 pub mod decide;
+pub mod exposures;
 pub mod filter;
 mod id_hash;
 pub mod inverted;

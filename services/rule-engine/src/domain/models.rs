@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bits::BitSet,
-    co_purchase::{CoPurchase, PersonKey, StoredCoPurchase},
+    co_purchase::{CoPurchase, StoredCoPurchase},
     items::{ItemChange, ItemIndex, Items},
     popularity::{Popularity, Signal, StoredPopularity},
 };
+
+pub use super::co_purchase::PersonKey;
 
 /// Items of one event that are looked at.
 const ITEMS_PER_EVENT_MAX: usize = 100;
@@ -91,7 +93,7 @@ impl Learnt {
 }
 
 /// Profile ids are UUIDs; anything else is hashed to the same width.
-fn person_key(profile_id: &str) -> PersonKey {
+pub fn person_key(profile_id: &str) -> PersonKey {
     uuid::Uuid::parse_str(profile_id).map_or_else(
         |_| {
             let mut key = [0; 16];

@@ -14,6 +14,8 @@ use attune_api::{
 use attune_expr::{ItemField, Scope, Value, state_name};
 use prost_types::{Struct, value::Kind};
 
+use super::audience::{Audience, Audiences};
+
 /// Texts longer than this say too much to be a feature that two items share.
 const FEATURE_CHARS_MAX: usize = 64;
 /// More would let one item with a long tag list crowd the inverted lists.
@@ -42,6 +44,13 @@ pub struct Projected {
     pub first_published_ms: Option<i64>,
     /// Sorted and distinct.
     pub features: Box<[Feature]>,
+    /// Whom it may be shown to; none means everybody.
+    pub audience: Option<Arc<Audience>>,
+    /// Of the people it may be shown to; empty means all.
+    pub locales: Arc<[String]>,
+    /// Having bought it is no reason not to show it, once `replenishment_days` passed.
+    pub is_replenishable: bool,
+    pub replenishment_days: f32,
 }
 
 #[derive(Debug)]
@@ -80,6 +89,10 @@ impl Projected {
             update_ms: item.update_time.as_ref().map(time::to_ms),
             first_published_ms,
             features: features(item),
+            audience: pool.audiences.intern(&item.audience),
+            locales: pool.texts(&item.locales),
+            is_replenishable: item.replenishable,
+            replenishment_days: item.replenishment_days as f32,
         }
     }
 
@@ -88,8 +101,12 @@ impl Projected {
         self.state == ItemState::Published && self.stock.is_none_or(|units| units > 0)
     }
 
-    pub fn has_window(&self) -> bool {
-        self.available_from_ms.is_some() || self.available_to_ms.is_some()
+    /// Whether it depends on who asks, or when, if it may be shown.
+    pub fn is_conditional(&self) -> bool {
+        self.available_from_ms.is_some()
+            || self.available_to_ms.is_some()
+            || self.audience.is_some()
+            || !self.locales.is_empty()
     }
 
     pub fn is_available_at(&self, now_ms: i64) -> bool {
@@ -229,6 +246,7 @@ fn feature(name: &str, value: &str) -> Feature {
 pub struct Pool {
     texts: HashSet<Arc<str>>,
     lists: HashSet<Arc<[String]>>,
+    audiences: Audiences,
     sweep_at: usize,
 }
 
@@ -253,11 +271,16 @@ impl Pool {
 
     /// Forgets what no item holds any more, whenever the pool has doubled.
     pub fn sweep(&mut self) {
-        if self.texts.len() + self.lists.len() < self.sweep_at {
+        if self.len() < self.sweep_at {
             return;
         }
         self.texts.retain(|held| Arc::strong_count(held) > 1);
         self.lists.retain(|held| Arc::strong_count(held) > 1);
-        self.sweep_at = 2 * (self.texts.len() + self.lists.len()).max(4096);
+        self.audiences.sweep();
+        self.sweep_at = 2 * self.len().max(4096);
+    }
+
+    fn len(&self) -> usize {
+        self.texts.len() + self.lists.len() + self.audiences.len()
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         wire::{Writer, Written},
     },
     domain::{
+        caps::Shown,
         decide::{
             self, Decided, PlacementAsk, Request, Scene, Scratch, Stage, Stages, trace::Depth,
         },
@@ -320,6 +321,18 @@ fn make_with(
             subject_key: subject.profile_id,
         },
     );
+    let now_ms = context
+        .and_then(|context| context.time.as_ref())
+        .map_or(question.now_ms, time::to_ms);
+    let history = match subject.basis {
+        Basis::ContextOnly => None,
+        _ => state.people.of(subject.profile_id),
+    };
+    let shown = Shown {
+        person: history.as_deref(),
+        budgets: &state.budgets.read(),
+        now_ms,
+    };
     stages.done(Stage::Request);
     let decided = decide::decide(
         &Scene {
@@ -330,9 +343,7 @@ fn make_with(
         },
         &Request {
             channel: &request.channel,
-            now_ms: context
-                .and_then(|context| context.time.as_ref())
-                .map_or(question.now_ms, time::to_ms),
+            now_ms,
             locale: context.map_or("", |context| &context.locale),
             subject,
             recent: &reused.recent,
@@ -340,7 +351,8 @@ fn make_with(
             cart: &indexes(&items, context.map_or(&[], |c| &c.cart_item_ids)),
             page_item: page_item(&items, context),
             excluded: &indexes(&items, &request.exclude_item_ids),
-            rule_use: &decide::Unused,
+            rule_use: &shown,
+            history: history.as_deref(),
             placements: &asks,
             depth: question.depth,
         },

@@ -3,10 +3,12 @@
 
 pub mod decide;
 pub mod decision_log;
+pub mod exposures;
 pub mod follow;
 pub mod metrics;
 pub mod outcomes;
 pub mod parts;
+pub mod people;
 pub mod replicas;
 pub mod retention;
 pub mod rules;

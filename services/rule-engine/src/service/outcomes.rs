@@ -13,12 +13,20 @@ use uuid::Uuid;
 
 use super::{
     decision_log::{self, DecisionLog},
+    exposures::{self, Effects, Spent},
     metrics::Metrics,
+    workspace::Workspaces,
 };
-use crate::{convert, domain::token::TokenKey, error::Error, store};
+use crate::{
+    convert,
+    domain::token::TokenKey,
+    error::Error,
+    store::{self, outcomes::StoredOutcome},
+};
 
 /// Records outcomes and reads decisions with theirs.
 pub struct Outcomes {
+    pub workspaces: Arc<Workspaces>,
     pub database: Database,
     pub token_key: TokenKey,
     pub decision_log: Arc<DecisionLog>,
@@ -34,28 +42,38 @@ impl Outcomes {
         let now_ms = time::now_ms();
         let checked =
             convert::outcomes::check(outcomes, &self.token_key, workspace.as_str(), now_ms)?;
+        let state = self.workspaces.get_or_add(workspace.as_str());
+        let effects = Arc::new(Effects::of(&state, &checked));
         let checked = Arc::new(checked);
-        let name: Arc<str> = workspace.as_str().into();
         let inserting = Arc::clone(&checked);
-        let accepted = self
+        let (accepted, spent) = self
             .database
             .write(move |tx: &mut Tx| {
-                let (name, outcomes) = (Arc::clone(&name), Arc::clone(&inserting));
-                Box::pin(async move { store::outcomes::insert(tx, &name, &outcomes, now_ms).await })
+                let (effects, outcomes) = (Arc::clone(&effects), Arc::clone(&inserting));
+                Box::pin(async move { insert(tx, &effects, &outcomes, now_ms).await })
             })
             .await?;
         // A key that came twice in this report was new once.
         let new: HashSet<&str> = accepted.iter().map(String::as_str).collect();
         let mut counted = HashSet::new();
-        for outcome in checked.iter().filter(|o| new.contains(o.key.as_str())) {
+        let is_new = |o: &&StoredOutcome| new.contains(o.key.as_str());
+        for outcome in checked.iter().filter(is_new) {
             if counted.insert(&outcome.key) {
                 self.metrics.recorded(outcome.outcome_type, outcome.value);
             }
         }
+        exposures::committed(&state, checked.iter().filter(is_new), &spent);
         Ok(RecordOutcomesResponse {
             accepted_count: accepted.len() as i32,
             duplicate_count: (checked.len() - accepted.len()) as i32,
         })
+    }
+
+    /// Forgets whose outcomes a person's were, and what they are not to see again.
+    pub async fn forget(&self, workspace: &Workspace, profile_id: &str) -> Result<(), Error> {
+        let workspace = workspace.as_str();
+        exposures::forget(&self.database, &self.workspaces, workspace, profile_id).await?;
+        Ok(())
     }
 
     /// A decision with what came of it, also if it is still on its way to the database.
@@ -87,4 +105,17 @@ impl Outcomes {
         found.outcomes = outcomes.collect();
         Ok(found)
     }
+}
+
+/// Gives the keys of those that were new, and what they have spent.
+async fn insert(
+    tx: &mut Tx,
+    effects: &Effects,
+    outcomes: &[StoredOutcome],
+    now_ms: i64,
+) -> Result<(Vec<String>, Spent), attune_storage::Error> {
+    let keys = store::outcomes::insert(tx, &effects.workspace, outcomes, now_ms).await?;
+    let new: HashSet<&str> = keys.iter().map(String::as_str).collect();
+    let spent = effects.apply(tx, |o| new.contains(o.key.as_str())).await?;
+    Ok((keys, spent))
 }

@@ -33,7 +33,8 @@ async fn trim(database: &Database, before_ms: i64) -> Result<(), Error> {
             Box::pin(async move {
                 let decisions = store::decisions::trim(tx, &before).await?;
                 let outcomes = store::outcomes::trim(tx, &before).await?;
-                Ok::<u64, Error>(decisions + outcomes)
+                let exposures = store::exposures::trim(tx, before_ms).await?;
+                Ok::<u64, Error>(decisions + outcomes + exposures)
             })
         })
         .await?;

@@ -15,10 +15,11 @@ use attune_api::catalog::v1::{Item, ItemType};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 
-use super::parts::Parts;
+use super::{parts::Parts, people::People};
 use crate::{
     config::Config,
     domain::{
+        caps::Budgets,
         decide::SimilarItems,
         filter::ItemFilter,
         inverted::Neighbour,
@@ -42,6 +43,8 @@ pub struct State {
     pub similar: Similar,
     /// By source text.
     pub request_filters: Cache<Arc<str>, Arc<ItemFilter>>,
+    pub people: People,
+    pub budgets: RwLock<Budgets>,
     /// The models have learnt since they were last stored.
     pub has_learnt: AtomicBool,
 }
@@ -57,6 +60,8 @@ impl State {
             item_types: RwLock::default(),
             similar: Similar::new(config.similar_items_max),
             request_filters: Cache::new(REQUEST_FILTERS_MAX),
+            people: People::new(config.exposures_max),
+            budgets: RwLock::default(),
             has_learnt: AtomicBool::new(false),
         }
     }

@@ -2,6 +2,7 @@
 //! Knows tables; decides nothing.
 
 pub mod decisions;
+pub mod exposures;
 pub mod items;
 pub mod models;
 pub mod outcomes;

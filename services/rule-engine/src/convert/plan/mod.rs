@@ -6,13 +6,17 @@ mod rule;
 mod schedule;
 mod strategy;
 
-use attune_api::rules::v1::Placement;
+use attune_api::rules::v1::{CapScope, FrequencyCap, Placement};
 
 pub use rule::{Compiled, compiled, rule};
 pub use schedule::{schedule, time_of_day, time_zone};
 pub use strategy::{ITEM_IDS, strategy};
 
-use crate::domain::{items::Items, plan::LoosePlacement};
+use crate::domain::{
+    caps::{self, Cap},
+    items::Items,
+    plan::{LoosePlacement, PersonCap},
+};
 
 /// A resource that does not compile.
 #[derive(Debug)]
@@ -25,7 +29,28 @@ pub fn placement(placement: &Placement, items: &mut Items) -> LoosePlacement {
         strategy_id: placement.strategy.clone(),
         fallback: intern(items, &placement.fallback_item_ids),
         template: placement.template.clone(),
+        caps: placement.caps.iter().filter_map(cap).collect(),
     }
+}
+
+/// None for a scope that this version does not know.
+fn cap(cap: &FrequencyCap) -> Option<Cap> {
+    let scope = match cap.scope() {
+        CapScope::Unspecified => return None,
+        CapScope::Item => caps::CapScope::Item,
+        CapScope::Placement => caps::CapScope::Placement,
+        CapScope::Channel => caps::CapScope::Channel,
+    };
+    let limit = PersonCap {
+        exposure_max: count(cap.exposure_max),
+        days: u16::try_from(cap.days).unwrap_or(1),
+    };
+    Some(Cap { scope, limit })
+}
+
+/// Checked when it was saved.
+fn count(sent: i32) -> u32 {
+    u32::try_from(sent).unwrap_or(0)
 }
 
 fn intern(items: &mut Items, ids: &[String]) -> Vec<u32> {

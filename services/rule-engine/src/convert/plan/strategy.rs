@@ -1,13 +1,16 @@
 //! A stored strategy to its plan: sources with their parameters, filters compiled.
 
-use attune_api::rules::v1::{Source, SourceKind as Kind, Strategy};
+use attune_api::rules::v1::{Eligibility, Fatigue, Source, SourceKind as Kind, Strategy};
 use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, value::Kind as JsonKind};
 
-use super::{Uncompilable, intern};
+use super::{Uncompilable, count, intern};
 use crate::domain::{
     items::Items,
-    plan::{DAY_MS, NEW_DAYS_DEFAULT, SourceKind, SourcePlan, StrategyFilter, StrategyPlan},
+    plan::{
+        self, DAY_MS, DISMISSED_DAYS_DEFAULT, FATIGUE_DAYS_DEFAULT, NEW_DAYS_DEFAULT, SourceKind,
+        SourcePlan, StrategyFilter, StrategyPlan,
+    },
     popularity::Signal,
 };
 
@@ -21,6 +24,29 @@ pub fn strategy(strategy: &Strategy, items: &mut Items) -> Result<StrategyPlan, 
             usize::try_from(diversity.category_max).unwrap_or(0)
         }),
         exploration_share: strategy.exploration.as_ref().map_or(0.0, |e| e.share),
+        eligibility: eligibility(strategy.eligibility.as_ref()),
+        fatigue: strategy.fatigue.as_ref().and_then(fatigue),
+    })
+}
+
+fn eligibility(sent: Option<&Eligibility>) -> plan::Eligibility {
+    sent.map_or_else(plan::Eligibility::default, |sent| plan::Eligibility {
+        allow_bought: sent.allow_bought,
+        dismissed_days: match sent.dismissed_days {
+            0 => Some(DISMISSED_DAYS_DEFAULT),
+            days => u32::try_from(days).ok(),
+        },
+    })
+}
+
+fn fatigue(sent: &Fatigue) -> Option<plan::Fatigue> {
+    let days = match sent.days {
+        0 => FATIGUE_DAYS_DEFAULT,
+        days => count(days),
+    };
+    (sent.half_exposures > 0.0).then_some(plan::Fatigue {
+        half_exposures: sent.half_exposures,
+        days,
     })
 }
 

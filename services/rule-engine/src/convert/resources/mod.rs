@@ -2,38 +2,18 @@
 //! path below the resource's own field; whether ids that they name exist is for the
 //! transaction that saves them.
 
+mod placement;
 mod rule;
 mod schedule;
 mod strategy;
 
 use std::collections::HashSet;
 
-use attune_api::rules::v1::Placement;
 use attune_errors::Violations;
 
-use super::check;
+pub use placement::placement;
 pub use rule::{Fields, never, rule};
 pub use strategy::strategy;
-
-const FALLBACK_ITEMS_MAX: usize = 100;
-
-pub fn placement(found: &mut Violations, placement: &Placement) {
-    found.within("placement", |found| {
-        check::id(found, "placement_id", &placement.placement_id);
-        check::name(found, "display_name", &placement.display_name);
-        check::channels(found, "channels", &placement.channels);
-        let fallback = placement.fallback_item_ids.iter().map(String::as_str);
-        check::item_ids(found, "fallback_item_ids", fallback, FALLBACK_ITEMS_MAX);
-        for (field, id) in [
-            ("strategy", &placement.strategy),
-            ("template", &placement.template),
-        ] {
-            if !id.is_empty() {
-                check::id(found, field, id);
-            }
-        }
-    });
-}
 
 /// The id of a resource to create: in its own field of the request or in the body.
 pub fn create_id(

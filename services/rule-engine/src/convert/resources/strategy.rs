@@ -15,6 +15,9 @@ const EDITORIAL_ITEMS_MAX: usize = 1000;
 const CATEGORY_MAX: i32 = 100;
 const WEIGHT_MAX: f64 = 1000.0;
 const NEW_DAYS_MAX: f64 = 3650.0;
+const DISMISSED_DAYS_MAX: i32 = 3650;
+const HALF_EXPOSURES_MAX: f64 = 1000.0;
+const FATIGUE_DAYS_MAX: i32 = 90;
 
 pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary) {
     found.within("strategy", |found| {
@@ -46,7 +49,32 @@ pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary) 
         {
             found.push("exploration.share", "must be 0 to 0.5");
         }
+        past(found, strategy);
     });
+}
+
+/// What a person's past with an item may be made of.
+fn past(found: &mut Violations, strategy: &Strategy) {
+    let dismissed_days = strategy
+        .eligibility
+        .as_ref()
+        .map_or(0, |e| e.dismissed_days);
+    if !(-1..=DISMISSED_DAYS_MAX).contains(&dismissed_days) {
+        let rule = format!("must be 1 to {DISMISSED_DAYS_MAX}; 0 means 30, -1 for ever");
+        found.push("eligibility.dismissed_days", rule);
+    }
+    let Some(fatigue) = &strategy.fatigue else {
+        return;
+    };
+    let half = fatigue.half_exposures;
+    if half != 0.0 && !(1.0..=HALF_EXPOSURES_MAX).contains(&half) {
+        let rule = format!("must be 1 to {HALF_EXPOSURES_MAX}; 0 means no fatigue");
+        found.push("fatigue.half_exposures", rule);
+    }
+    if !(0..=FATIGUE_DAYS_MAX).contains(&fatigue.days) {
+        let rule = format!("must be 1 to {FATIGUE_DAYS_MAX}; 0 means 7");
+        found.push("fatigue.days", rule);
+    }
 }
 
 fn is_same(a: &Source, b: &Source) -> bool {

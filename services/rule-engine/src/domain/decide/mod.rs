@@ -20,6 +20,7 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
+    exposures::History,
     filter::ItemFilter,
     inverted::Neighbour,
     items::{ItemIndex, Items},
@@ -62,6 +63,8 @@ pub struct Request<'a> {
     pub page_item: Option<ItemIndex>,
     pub excluded: &'a [ItemIndex],
     pub rule_use: &'a dyn RuleUse,
+    /// What the person was shown and did; none where they may not be known.
+    pub history: Option<&'a History>,
     pub placements: &'a [PlacementAsk],
     /// How much of the decision will be told.
     pub depth: Depth,

@@ -2,6 +2,7 @@
 //! rules, with ids resolved to indexes and expressions ready to be judged. Immutable;
 //! an edit makes a new one.
 
+mod person;
 mod rule;
 mod strategy;
 mod table;
@@ -11,7 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use attune_expr::ExpressionSet;
 use rustc_hash::FxHashMap;
 
-use super::items::ItemIndex;
+use super::{caps::Cap, items::ItemIndex};
+pub use person::{DISMISSED_DAYS_DEFAULT, Eligibility, FATIGUE_DAYS_DEFAULT, Fatigue};
 pub use rule::{Budget, GroupId, PersonCap, RuleAction, RulePlan};
 pub use strategy::{
     DAY_MS, DEFAULT_STRATEGY_ID, NEW_DAYS_DEFAULT, SourceKind, SourcePlan, StrategyFilter,
@@ -38,6 +40,8 @@ pub struct PlacementPlan {
     pub strategy: Arc<StrategyPlan>,
     pub fallback: Vec<ItemIndex>,
     pub template: String,
+    /// How often one person may be shown the same.
+    pub caps: Vec<Cap>,
 }
 
 impl PlacementPlan {
@@ -55,6 +59,7 @@ pub struct LoosePlacement {
     pub strategy_id: String,
     pub fallback: Vec<ItemIndex>,
     pub template: String,
+    pub caps: Vec<Cap>,
 }
 
 impl LoosePlacement {
@@ -71,6 +76,7 @@ impl LoosePlacement {
             strategy: strategy.unwrap_or_else(|| Arc::new(default_strategy())),
             fallback: self.fallback,
             template: self.template,
+            caps: self.caps,
         }
     }
 }

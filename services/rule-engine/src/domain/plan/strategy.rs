@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use attune_expr::Expression;
 
+use super::person::{Eligibility, Fatigue};
 use crate::domain::{filter::ItemFilter, items::ItemIndex, popularity::Signal};
 
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct StrategyPlan {
     /// 0 means no limit.
     pub category_max: usize,
     pub exploration_share: f64,
+    pub eligibility: Eligibility,
+    pub fatigue: Option<Fatigue>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,5 +89,7 @@ pub fn default_strategy() -> StrategyPlan {
         filter: None,
         category_max: 0,
         exploration_share: 0.0,
+        eligibility: Eligibility::default(),
+        fatigue: None,
     }
 }
