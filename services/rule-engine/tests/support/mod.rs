@@ -8,7 +8,7 @@ use std::time::Duration;
 use attune_api::{
     catalog::v1::{Item, ItemState, ItemType},
     events::v1::{
-        EventRecorded, ItemDeleted, ItemTypeChanged, ItemUpserted, LogEntry,
+        EventRecorded, ItemDeleted, ItemTypeChanged, ItemUpserted, LogEntry, ProfilesMerged,
         event_log_service_server::EventLogServiceServer, log_entry::Change,
     },
     json,
@@ -184,6 +184,15 @@ impl Running {
             .into_iter()
             .map(|event| (event.profile_id.clone(), Change::EventRecorded(event)));
         self.publish(&self.logs.profile, changes.collect()).await;
+    }
+
+    pub async fn publish_merge(&self, kept: &str, merged: &str) {
+        let change = Change::ProfilesMerged(ProfilesMerged {
+            profile_id: kept.into(),
+            merged_profile_id: merged.into(),
+        });
+        self.publish(&self.logs.profile, vec![(kept.to_owned(), change)])
+            .await;
     }
 
     /// Returns when the engine has taken it in.

@@ -1,0 +1,222 @@
+//! How often is often enough: caps of placements and rules, budgets and fatigue, over
+//! restarts, replicas and merges; through the real client, on SQLite and PostgreSQL.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use attune_api::{
+    profile::v1::{Basis, Snapshot},
+    rules::v1::{
+        Budget, Outcome, OutcomeType, PersonCap, PlacementDecision, RecordOutcomesRequest, Rule,
+        SourceKind,
+    },
+};
+use attune_testkit::wait_until;
+use serde_json::json;
+use support::*;
+
+const ANN: &str = "0190c0de-0000-7000-8000-00000000000a";
+const BEN: &str = "0190c0de-0000-7000-8000-00000000000b";
+
+/// Items `a` to `e` that an editor chose for `home`.
+async fn chosen(engine: &Running) {
+    let ids = ["a", "b", "c", "d", "e"];
+    engine
+        .publish_items(ids.map(|id| item(id, "x", "Halden")).into())
+        .await;
+    let params = json!({ "itemIds": ids });
+    engine
+        .put_strategy(strategy("chosen", &[(SourceKind::Editorial, params)]))
+        .await
+        .unwrap();
+    engine
+        .put_placement(placement("home", "chosen"))
+        .await
+        .unwrap();
+}
+
+fn someone(profile_id: &str) -> Snapshot {
+    Snapshot {
+        profile_id: profile_id.into(),
+        basis: Basis::Full.into(),
+        ..Snapshot::default()
+    }
+}
+
+async fn decide(engine: &Running, profile_id: &str) -> PlacementDecision {
+    let asked = ask("home", &someone(profile_id));
+    engine.decide_one(asked).await
+}
+
+async fn first(engine: &Running, profile_id: &str) -> String {
+    decide(engine, profile_id).await.slots[0].item_id.clone()
+}
+
+/// Tells what became of the slots with these indexes.
+async fn report(
+    engine: &Running,
+    decision: &PlacementDecision,
+    slots: &[usize],
+    kind: OutcomeType,
+    id: &str,
+) {
+    let outcomes = slots.iter().map(|slot| Outcome {
+        token: decision.slots[*slot].token.clone(),
+        r#type: kind.into(),
+        outcome_id: match id {
+            "" => String::new(),
+            id => format!("{id}-{slot}"),
+        },
+        ..Outcome::default()
+    });
+    let request = engine.request(RecordOutcomesRequest {
+        outcomes: outcomes.collect(),
+    });
+    let mut client = engine.decisions.clone();
+    client.record_outcomes(request).await.unwrap();
+}
+
+/// Sees the first slot so many times, in as many decisions.
+async fn see_first(engine: &Running, profile_id: &str, times: usize) {
+    for _ in 0..times {
+        let decision = decide(engine, profile_id).await;
+        report(engine, &decision, &[0], OutcomeType::Exposure, "").await;
+    }
+}
+
+#[tokio::test]
+async fn a_rule_leaves_a_person_alone_who_saw_enough_of_it() {
+    on_both("person_cap", async |engine| {
+        chosen(&engine).await;
+        let rule = Rule {
+            person_cap: Some(PersonCap {
+                exposure_max: 2,
+                days: 7,
+            }),
+            ..rule("first-e", "", pin(1, &["e"]))
+        };
+        engine.put_rule(rule).await.unwrap();
+        // Deciding alone shows nothing to anyone.
+        for _ in 0..3 {
+            assert_eq!(first(&engine, ANN).await, "e");
+        }
+        let decision = decide(&engine, ANN).await;
+        // The second slot was not touched by the rule, and a slot counts once.
+        report(&engine, &decision, &[0, 1], OutcomeType::Exposure, "").await;
+        report(&engine, &decision, &[0], OutcomeType::Exposure, "again").await;
+        assert_eq!(first(&engine, ANN).await, "e");
+        see_first(&engine, ANN, 1).await;
+        assert_eq!(first(&engine, ANN).await, "a");
+        assert_eq!(first(&engine, BEN).await, "e");
+        assert_eq!(first(&engine, "").await, "e");
+        engine.stop().await;
+        let again = engine.replica().await;
+        assert_eq!(first(&again, ANN).await, "a");
+        assert_eq!(first(&again, BEN).await, "e");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rule_rests_when_its_budget_is_spent() {
+    on_both("budget", async |engine| {
+        chosen(&engine).await;
+        let rule = Rule {
+            budget: Some(Budget {
+                exposure_max: 3,
+                days: 0,
+            }),
+            ..rule("first-e", "", pin(1, &["e"]))
+        };
+        engine.put_rule(rule.clone()).await.unwrap();
+        let decision = decide(&engine, "").await;
+        for id in ["", "again", "and-again"] {
+            report(&engine, &decision, &[0, 1], OutcomeType::Exposure, id).await;
+        }
+        see_first(&engine, ANN, 1).await;
+        assert_eq!(first(&engine, BEN).await, "e");
+        see_first(&engine, BEN, 1).await;
+        for profile_id in ["", ANN, BEN] {
+            assert_eq!(first(&engine, profile_id).await, "a");
+        }
+        engine.stop().await;
+        let again = engine.replica().await;
+        assert_eq!(first(&again, "").await, "a");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_replica_records_the_others_hear_of() {
+    on_both("heard", async |engine| {
+        // An embedded database has no other replica.
+        if engine.system == "sqlite" {
+            return;
+        }
+        chosen(&engine).await;
+        let capped = Rule {
+            person_cap: Some(PersonCap {
+                exposure_max: 1,
+                days: 7,
+            }),
+            ..rule("for-one", "", pin(1, &["e"]))
+        };
+        engine.put_rule(capped).await.unwrap();
+        let spent = Rule {
+            budget: Some(Budget {
+                exposure_max: 2,
+                days: 1,
+            }),
+            priority: -1,
+            ..rule("for-all", "", pin(2, &["d"]))
+        };
+        engine.put_rule(spent).await.unwrap();
+        let replica = engine.replica().await;
+        assert_eq!(first(&replica, ANN).await, "e");
+        for _ in 0..2 {
+            let decision = decide(&engine, ANN).await;
+            report(&engine, &decision, &[0, 1], OutcomeType::Exposure, "").await;
+        }
+        let patience = Duration::from_secs(10);
+        wait_until("the exposures are heard of", patience, async || {
+            let ids = shown(&decide(&replica, ANN).await);
+            ids[0] == "a" && ids[1] == "b"
+        })
+        .await;
+        assert_eq!(first(&replica, BEN).await, "e");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_merged_person_has_seen_what_both_have() {
+    on_both("merged", async |engine| {
+        chosen(&engine).await;
+        let rule = Rule {
+            person_cap: Some(PersonCap {
+                exposure_max: 3,
+                days: 7,
+            }),
+            ..rule("first-e", "", pin(1, &["e"]))
+        };
+        engine.put_rule(rule).await.unwrap();
+        let late = decide(&engine, BEN).await;
+        see_first(&engine, ANN, 1).await;
+        see_first(&engine, BEN, 1).await;
+        engine.publish_merge(ANN, BEN).await;
+        assert_eq!(first(&engine, ANN).await, "e");
+        // Reported after the merge, of what was shown before.
+        report(&engine, &late, &[0], OutcomeType::Exposure, "").await;
+        assert_eq!(first(&engine, ANN).await, "a");
+        engine.stop().await;
+        let again = engine.replica().await;
+        assert_eq!(first(&again, ANN).await, "a");
+        let workspace = &again.caller.workspace;
+        again.engine.forget(workspace, ANN).await.unwrap();
+        assert_eq!(first(&again, ANN).await, "e");
+    })
+    .await;
+}
