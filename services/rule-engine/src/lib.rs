@@ -31,7 +31,7 @@ use domain::{decide::Stages, token::TokenKey};
 use service::{
     decide::Decider,
     decision_log::DecisionLog,
-    exposures,
+    exposures, filters,
     follow::{self, Learning},
     metrics::Metrics,
     outcomes::Outcomes,
@@ -162,6 +162,8 @@ impl RuleEngine {
             inner.known,
         );
         tasks.spawn("exposures", exposures);
+        let filters = filters::keep(tasks.clone(), Arc::clone(&workspaces));
+        tasks.spawn("filters", filters);
         if inner.config.decision_retention_days > 0 {
             let days = inner.config.decision_retention_days;
             let trimming = retention::keep(tasks.clone(), database.clone(), days);

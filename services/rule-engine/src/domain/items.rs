@@ -4,16 +4,21 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Weak},
 };
 
 use attune_api::catalog::v1::{Item, ItemState};
-use attune_expr::Expression;
+use attune_expr::{
+    Expression,
+    filter::{Column, ColumnName, Columns},
+};
+use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::{
     bits::BitSet,
+    columns::ItemColumns,
     filter::ItemFilter,
     id_hash::IdHash,
     inverted::Inverted,
@@ -28,6 +33,9 @@ pub type ItemIndex = u32;
 pub const NO_CATEGORY: u32 = u32::MAX;
 /// As many of the newest as one decision could look at.
 const NEWEST_MAX: usize = 512;
+
+/// Changes that are remembered. Who has not looked for longer looks at all items.
+const CHANGES_MAX: usize = 8192;
 
 /// What a change of one item means to the models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +62,12 @@ pub struct Items {
     inverted: Inverted,
     pool: Pool,
     filters: HashMap<Arc<str>, Weak<ItemFilter>>,
-    live: usize,
+    columns: ItemColumns,
+    /// Items that exist.
+    universe: RoaringBitmap,
+    /// The latest changes, the newest last.
+    changes: VecDeque<ItemIndex>,
+    version: u64,
 }
 
 impl Items {
@@ -91,11 +104,11 @@ impl Items {
 
     /// Items that exist.
     pub fn len(&self) -> usize {
-        self.live
+        self.universe.len() as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.live == 0
+        self.universe.is_empty()
     }
 
     /// Indexes given, to items and to ids that are none (yet).
@@ -161,10 +174,9 @@ impl Items {
         self.offerable.set(index, is_offerable);
         self.conditional.set(index, projected.is_conditional());
         self.set_publication(index, &projected);
-        if self.items[index as usize].replace(projected).is_none() {
-            self.live += 1;
-        }
-        self.forget_verdicts(index);
+        self.items[index as usize] = Some(projected);
+        self.universe.insert(index);
+        self.changed(index);
         ItemChange {
             index,
             is_offerable,
@@ -178,12 +190,12 @@ impl Items {
         self.reindex(index, None);
         if let Some(item) = self.items[index as usize].take() {
             self.drop_publication(index, &item);
-            self.live -= 1;
         }
         self.offerable.set(index, false);
         self.conditional.set(index, false);
         self.leaves[index as usize] = NO_CATEGORY;
-        self.forget_verdicts(index);
+        self.universe.remove(index);
+        self.changed(index);
         Some(ItemChange {
             index,
             is_offerable: false,
@@ -212,7 +224,7 @@ impl Items {
         }
         self.filters.retain(|_, held| held.strong_count() > 0);
         let source = expression.source().into();
-        let filter = Arc::new(ItemFilter::new(expression));
+        let filter = Arc::new(ItemFilter::new(expression, self.version));
         self.filters.insert(source, Arc::downgrade(&filter));
         filter
     }
@@ -222,10 +234,43 @@ impl Items {
         self.filters.get(source).and_then(Weak::upgrade)
     }
 
-    fn forget_verdicts(&self, index: ItemIndex) {
-        for filter in self.filters.values().filter_map(Weak::upgrade) {
-            filter.forget(index);
+    /// Rises with every change of an item.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Items that have changed since a version, some of them more than once; None where
+    /// that is too long ago.
+    pub fn changed_since(&self, version: u64) -> Option<impl Iterator<Item = ItemIndex> + '_> {
+        let count = usize::try_from(self.version.checked_sub(version)?).ok()?;
+        let skipped = self.changes.len().checked_sub(count)?;
+        Some(self.changes.range(skipped..).copied())
+    }
+
+    fn changed(&mut self, index: ItemIndex) {
+        self.version += 1;
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
         }
+        self.changes.push_back(index);
+    }
+
+    /// From now on, what the expression reads of items is kept in columns.
+    pub fn want_columns(&mut self, expression: &Expression) {
+        self.columns.want(expression);
+    }
+
+    /// Takes some more items into a column that is still being built; true if there is
+    /// nothing left to do. For short steps, between which others get their turn.
+    pub fn build_columns(&mut self, items_max: ItemIndex) -> bool {
+        let (ids, items) = (&self.ids, &self.items);
+        let scope = |index: ItemIndex| {
+            let item = items.get(index as usize)?.as_deref()?;
+            let id = &ids[index as usize];
+            Some(ProjectedScope { id, item })
+        };
+        self.columns.build(items_max, ids.len() as ItemIndex, scope);
+        self.columns.are_complete()
     }
 
     fn leaf_id(&mut self, leaf: &str) -> u32 {
@@ -239,6 +284,10 @@ impl Items {
 
     fn reindex(&mut self, index: ItemIndex, now: Option<&Projected>) {
         let before = self.items[index as usize].as_deref();
+        let id = &self.ids[index as usize];
+        let scope = |item| ProjectedScope { id, item };
+        self.columns
+            .update(index, before.map(scope).as_ref(), now.map(scope).as_ref());
         let before: &[u64] = before.map_or(&[], |item| &item.features);
         let now: &[u64] = now.map_or(&[], |item| &item.features);
         if before == now {
@@ -268,6 +317,26 @@ impl Items {
             self.by_publication.remove(&(Reverse(time), index));
             self.newest_is_stale = true;
         }
+    }
+}
+
+impl Columns for Items {
+    type Item<'a> = ProjectedScope<'a>;
+
+    fn universe(&self) -> &RoaringBitmap {
+        &self.universe
+    }
+
+    fn column(&self, name: ColumnName<'_>) -> Option<&Column> {
+        self.columns.get(name)
+    }
+
+    fn index_of(&self, item_id: &str) -> Option<ItemIndex> {
+        self.index_of(item_id)
+    }
+
+    fn item(&self, index: ItemIndex) -> Option<ProjectedScope<'_>> {
+        self.scope(index)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod audience;
 pub mod bits;
 pub mod caps;
 pub mod co_purchase;
+pub mod columns;
 pub mod decide;
 pub mod exposures;
 pub mod filter;

@@ -4,6 +4,7 @@
 pub mod decide;
 pub mod decision_log;
 pub mod exposures;
+pub mod filters;
 pub mod follow;
 pub mod metrics;
 pub mod outcomes;

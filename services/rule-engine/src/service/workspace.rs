@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use attune_api::catalog::v1::{Item, ItemType};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
+use tokio::sync::Notify;
 
 use super::{parts::Parts, people::People};
 use crate::{
@@ -47,10 +48,12 @@ pub struct State {
     pub budgets: RwLock<Budgets>,
     /// The models have learnt since they were last stored.
     pub has_learnt: AtomicBool,
+    /// Woken when filters may have to be made ready.
+    unprepared: Arc<Notify>,
 }
 
 impl State {
-    pub fn new(name: Arc<str>, config: &Config) -> Self {
+    fn new(name: Arc<str>, config: &Config, unprepared: Arc<Notify>) -> Self {
         Self {
             name,
             items: RwLock::default(),
@@ -63,6 +66,7 @@ impl State {
             people: People::new(config.exposures_max),
             budgets: RwLock::default(),
             has_learnt: AtomicBool::new(false),
+            unprepared,
         }
     }
 
@@ -100,11 +104,13 @@ impl State {
         let mut parts = self.parts.lock();
         let base = parts.assemble(&mut self.items.write());
         self.base.store(Arc::new(base));
+        self.unprepared.notify_one();
     }
 
     /// After a batch of item changes.
     pub fn refresh_items(&self) {
         self.items.write().refresh();
+        self.unprepared.notify_one();
     }
 }
 
@@ -189,6 +195,7 @@ pub struct Workspaces {
     config: Config,
     states: ArcSwap<HashMap<Arc<str>, Arc<State>>>,
     adding: Mutex<()>,
+    unprepared: Arc<Notify>,
 }
 
 impl Workspaces {
@@ -197,6 +204,7 @@ impl Workspaces {
             config,
             states: ArcSwap::default(),
             adding: Mutex::default(),
+            unprepared: Arc::default(),
         }
     }
 
@@ -214,11 +222,20 @@ impl Workspaces {
             return state;
         }
         let name: Arc<str> = name.into();
-        let state = Arc::new(State::new(Arc::clone(&name), &self.config));
+        let state = Arc::new(State::new(
+            Arc::clone(&name),
+            &self.config,
+            Arc::clone(&self.unprepared),
+        ));
         let mut states = HashMap::clone(&self.states.load());
         states.insert(name, Arc::clone(&state));
         self.states.store(Arc::new(states));
         state
+    }
+
+    /// Waits until filters of some workspace may have to be made ready.
+    pub async fn unprepared(&self) {
+        self.unprepared.notified().await;
     }
 
     pub fn all(&self) -> Vec<Arc<State>> {

@@ -1,11 +1,14 @@
 //! A stored strategy to its plan: sources with their parameters, filters compiled.
 
+use std::sync::Arc;
+
 use attune_api::rules::v1::{Eligibility, Fatigue, Source, SourceKind as Kind, Strategy};
 use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, value::Kind as JsonKind};
 
 use super::{Uncompilable, count, intern};
 use crate::domain::{
+    filter::PersonalFilter,
     items::Items,
     plan::{
         self, DAY_MS, DISMISSED_DAYS_DEFAULT, FATIGUE_DAYS_DEFAULT, NEW_DAYS_DEFAULT, SourceKind,
@@ -50,17 +53,20 @@ fn fatigue(sent: &Fatigue) -> Option<plan::Fatigue> {
     })
 }
 
-/// One that speaks of items only is judged once per item.
+/// One that speaks of items only is the same for everyone.
 fn filter(source: &str, items: &mut Items) -> Result<Option<StrategyFilter>, Uncompilable> {
     if source.is_empty() {
         return Ok(None);
     }
     if let Ok(expression) = Expression::compile(source, &Vocabulary::item()) {
+        items.want_columns(&expression);
         return Ok(Some(StrategyFilter::Items(items.filter(expression))));
     }
-    Expression::compile(source, &Vocabulary::subject_and_item())
-        .map(|expression| Some(StrategyFilter::Mixed(expression)))
-        .map_err(|_| Uncompilable)
+    let expression = Expression::compile(source, &Vocabulary::subject_and_item());
+    let expression = expression.map_err(|_| Uncompilable)?;
+    items.want_columns(&expression);
+    let filter = PersonalFilter::new(expression);
+    Ok(Some(StrategyFilter::Personal(Arc::new(filter))))
 }
 
 fn source(source: &Source, items: &mut Items) -> Result<SourcePlan, Uncompilable> {

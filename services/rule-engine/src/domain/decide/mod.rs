@@ -15,17 +15,17 @@ pub mod trace;
 use std::sync::Arc;
 
 use attune_api::catalog::v1::ItemState;
-use attune_expr::{Judged, Scope};
+use attune_expr::Scope;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
     exposures::History,
-    filter::ItemFilter,
+    filter::{Filters, ItemFilter},
     inverted::Neighbour,
     items::{ItemIndex, Items},
     models::Models,
-    plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan, StrategyFilter},
+    plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan},
     subject::{RecentItem, Subject},
 };
 use active::active_rules;
@@ -192,6 +192,12 @@ pub fn decide(
                 request,
                 ask,
                 active: &active,
+                filters: Filters::new(
+                    scene.items,
+                    request.scope,
+                    ask.plan.strategy.filter.as_ref(),
+                    ask.filter.as_deref(),
+                ),
                 pool: &mut scratch.pool,
                 blocked: &mut scratch.blocked,
                 tally: &mut scratch.tally,
@@ -223,6 +229,7 @@ struct Placement<'a> {
     request: &'a Request<'a>,
     ask: &'a PlacementAsk,
     active: &'a [&'a Arc<RulePlan>],
+    filters: Filters<'a>,
     pool: &'a mut Pool,
     blocked: &'a mut Places,
     tally: &'a mut Tally,
@@ -259,11 +266,10 @@ impl Placement<'_> {
             Some(BY_REQUEST) => return Err(Cause::ExcludedByRequest),
             Some(_) => return Err(Cause::AlreadyThere),
         }
-        let filter = self.ask.filter.as_ref();
-        if filter.is_some_and(|filter| !filter.holds(items, index)) {
+        if !self.filters.request_holds(items, index) {
             return Err(Cause::RequestFilter);
         }
-        if !self.satisfies_strategy(index) {
+        if !self.filters.strategy_holds(items, index) {
             return Err(Cause::StrategyFilter);
         }
         match self.kept_out_by(index) {
@@ -279,20 +285,6 @@ impl Placement<'_> {
             None => Cause::NotPublished,
             Some(item) if !item.is_offerable() => Cause::OutOfStock,
             Some(_) => Cause::NotAvailableNow,
-        }
-    }
-
-    fn satisfies_strategy(&self, index: ItemIndex) -> bool {
-        let items = self.scene.items;
-        match &self.ask.plan.strategy.filter {
-            None => true,
-            Some(StrategyFilter::Items(filter)) => filter.holds(items, index),
-            Some(StrategyFilter::Mixed(expression)) => items.scope(index).is_some_and(|item| {
-                expression.matches(&Judged {
-                    subject: self.request.scope,
-                    item: &item,
-                })
-            }),
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use attune_expr::Expression;
-
 use super::person::{Eligibility, Fatigue};
-use crate::domain::{filter::ItemFilter, items::ItemIndex, popularity::Signal};
+use crate::domain::{
+    filter::{ItemFilter, PersonalFilter},
+    items::ItemIndex,
+    popularity::Signal,
+};
 
 #[derive(Debug)]
 pub struct StrategyPlan {
@@ -55,10 +57,10 @@ impl SourceKind {
 /// What every item of a strategy must satisfy.
 #[derive(Debug, Clone)]
 pub enum StrategyFilter {
-    /// Names items only: judged once per item.
+    /// Names items only.
     Items(Arc<ItemFilter>),
-    /// Names the person or the situation too: judged for each.
-    Mixed(Expression),
+    /// Names the person or the situation too.
+    Personal(Arc<PersonalFilter>),
 }
 
 /// Sources and weights where nobody has chosen any.
