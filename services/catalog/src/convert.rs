@@ -1,6 +1,7 @@
 //! From requests to what the use cases take, with all validation of fields. Every
 //! violation is told, by path; nothing here reads or writes anything.
 
+mod audience;
 pub(crate) mod characteristic;
 pub(crate) mod item;
 pub(crate) mod item_type;

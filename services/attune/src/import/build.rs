@@ -229,15 +229,29 @@ fn item(rule: &ItemRule, item_id: String, row: &Row) -> Result<Item, String> {
         characteristics: fields(&rule.characteristics, row)?.fields,
         price,
         stock,
+        audience: read(rule.audience.as_ref(), row)?
+            .and_then(|audience| audience.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        locales: texts(read(rule.locales.as_ref(), row)?),
+        replenishable: read(rule.replenishable.as_ref(), row)? == Some(Json::Bool(true)),
+        replenishment_days: number(rule.replenishment_days.as_ref(), row)?.unwrap_or(0.0),
         ..Item::default()
     })
 }
 
+fn read(field: Option<&Field>, row: &Row) -> Result<Option<Json>, String> {
+    field.map_or(Ok(None), |field| field.read(row))
+}
+
+fn texts(set: Option<Json>) -> Vec<String> {
+    let members = set.as_ref().and_then(Json::as_array).into_iter().flatten();
+    members
+        .filter_map(|member| member.as_str().map(str::to_owned))
+        .collect()
+}
+
 fn number(field: Option<&Field>, row: &Row) -> Result<Option<f64>, String> {
-    match field {
-        None => Ok(None),
-        Some(field) => Ok(field.read(row)?.as_ref().and_then(Json::as_f64)),
-    }
+    Ok(read(field, row)?.as_ref().and_then(Json::as_f64))
 }
 
 /// The first complete template of each locale.
@@ -298,10 +312,49 @@ mod tests {
         };
         assert_eq!(item.item_id, "26081");
         assert_eq!(item.categories, ["MISCELLANEOUS"]);
+        assert!(item.replenishable);
         assert_eq!(item.title[""], "Miscellaneous 26081 (National)");
         let names: Vec<_> = item.characteristics.keys().map(String::as_str).collect();
         assert_eq!(names, ["brand", "department", "manufacturer"]);
         assert_eq!(built(&mut builder, &values), Built::Repeated);
+    }
+
+    #[test]
+    fn an_item_says_whom_it_is_for() {
+        let mapping = r#"
+            kind = "items"
+            [item]
+            id = "{id}"
+            type = "wine"
+            audience = { constant = 'profile.age >= 18 && context.location.country in ["DE"]' }
+            locales = { column = "languages", separator = " " }
+            replenishable = { column = "again" }
+            replenishment_days = "{lasts}"
+        "#;
+        let mapping = Mapping::parse(mapping, What::Items).unwrap();
+        let mut builder = Builder::new(mapping, "abcdef0123456789");
+        let rows = [
+            (["w1", "de fr", "yes", "30"], (2, true, 30.0)),
+            (["w2", "", "no", ""], (0, false, 0.0)),
+        ];
+        for ([id, languages, again, lasts], expected) in rows {
+            let values = [
+                ("id", id),
+                ("languages", languages),
+                ("again", again),
+                ("lasts", lasts),
+            ];
+            let Record::Item(item) = sent(built(&mut builder, &values)) else {
+                panic!()
+            };
+            assert!(item.audience.ends_with(r#"in ["DE"]"#), "{}", item.audience);
+            let found = (
+                item.locales.len(),
+                item.replenishable,
+                item.replenishment_days,
+            );
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

@@ -12,7 +12,10 @@ use prost::Message;
 use prost_types::Timestamp;
 use url::Url;
 
-use super::{characteristic, suggestion};
+use super::{
+    audience::{self, Audiences},
+    characteristic, suggestion,
+};
 use crate::domain::item_type::{KnownType, KnownTypes};
 
 const ITEM_ID_MAX: usize = 128;
@@ -32,9 +35,10 @@ pub(crate) fn check_batch(items: &[Item], types: &KnownTypes) -> Result<(), Viol
         return Err(violations);
     }
     let mut first_seen: HashMap<&str, usize> = HashMap::with_capacity(items.len());
+    let mut audiences = Audiences::new();
     for (index, item) in items.iter().enumerate() {
         violations.within_item("items", index, |violations| {
-            check(item, types, violations);
+            check(item, types, &mut audiences, violations);
             if let Some(first) = first_seen.get(item.item_id.as_str()) {
                 let rule = format!("must not be that of items[{first}] too");
                 violations.push("item_id", rule);
@@ -48,11 +52,19 @@ pub(crate) fn check_batch(items: &[Item], types: &KnownTypes) -> Result<(), Viol
 /// All that is wrong with one item, below the field `item`.
 pub(crate) fn check_one(item: &Item, types: &KnownTypes) -> Result<(), Violations> {
     let mut violations = Violations::new();
-    violations.within("item", |violations| check(item, types, violations));
+    let mut audiences = Audiences::new();
+    violations.within("item", |violations| {
+        check(item, types, &mut audiences, violations);
+    });
     violations.into_result()
 }
 
-fn check(item: &Item, types: &KnownTypes, violations: &mut Violations) {
+fn check<'a>(
+    item: &'a Item,
+    types: &KnownTypes,
+    audiences: &mut Audiences<'a>,
+    violations: &mut Violations,
+) {
     if !is_item_id(&item.item_id) {
         let rule = "must be 1 to 128 printable characters without `/` or white space";
         violations.push("item_id", rule);
@@ -78,6 +90,7 @@ fn check(item: &Item, types: &KnownTypes, violations: &mut Violations) {
     if ItemState::try_from(item.state).is_err() {
         violations.push("state", "must be a state that exists");
     }
+    audience::check(item, audiences, violations);
     if item.encoded_len() > ITEM_BYTES_MAX {
         violations.push("", "must not be larger than 64 KiB");
     }
@@ -110,7 +123,7 @@ fn check_texts(
 }
 
 /// The shape of a language tag; whether the language exists is not asked.
-fn is_locale(text: &str) -> bool {
+pub(super) fn is_locale(text: &str) -> bool {
     let mut parts = text.split('-');
     let language = parts.next().unwrap_or_default();
     (2..=3).contains(&language.len())
@@ -327,6 +340,25 @@ mod tests {
         };
         check(|i| i.available_to = Some(far), &["available_to"]);
         check(|i| i.state = 17, &["state"]);
+        check(|i| i.audience = "profile.age >= 18".into(), &[]);
+        check(|i| i.audience = "profile.age >=".into(), &["audience"]);
+        check(|i| i.audience = "item.price > 1.0".into(), &["audience"]);
+        let locales = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+        check(|i| i.locales = locales(&["de", "fr-CA"]), &[]);
+        check(|i| i.locales = locales(&["de_AT", "de"]), &["locales[0]"]);
+        check(
+            |i| i.locales = locales(&["de-AT", "DE-at"]),
+            &["locales[1]"],
+        );
+        check(|i| i.locales = vec!["de".into(); 51], &["locales"]);
+        let lasts = |days, replenishable| {
+            move |i: &mut Item| (i.replenishment_days, i.replenishable) = (days, replenishable)
+        };
+        check(lasts(30.5, true), &[]);
+        check(lasts(0.0, true), &[]);
+        check(lasts(30.5, false), &["replenishment_days"]);
+        check(lasts(-1.0, true), &["replenishment_days"]);
+        check(lasts(f64::NAN, true), &["replenishment_days"]);
     }
 
     #[test]
@@ -348,6 +380,19 @@ mod tests {
         );
         assert!(told[0].rule.contains("`brand`"), "{}", told[0].rule);
         assert!(told[2].rule.contains("items[0]"), "{}", told[2].rule);
+    }
+
+    #[test]
+    fn an_audience_that_many_items_have_is_told_at_each_with_its_place() {
+        let mut young = good();
+        young.audience = "profile.age > 3 &&".into();
+        let mut old = young.clone();
+        old.item_id = "tent-2".into();
+        let violations = check_batch(&[young, old], &types()).unwrap_err();
+        let told: Vec<_> = violations.iter().collect();
+        let told_fields: Vec<_> = told.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(told_fields, ["items[0].audience", "items[1].audience"]);
+        assert!(told[0].rule.contains("1:19"), "{}", told[0].rule);
     }
 
     #[test]

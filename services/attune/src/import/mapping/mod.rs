@@ -42,6 +42,10 @@ pub struct ItemRule {
     pub price: Option<Field>,
     pub currency_code: String,
     pub stock: Option<Field>,
+    pub audience: Option<Field>,
+    pub locales: Option<Field>,
+    pub replenishable: Option<Field>,
+    pub replenishment_days: Option<Field>,
     pub characteristics: Vec<(String, Field)>,
 }
 
@@ -229,6 +233,10 @@ impl Compiler {
             price: self.number("item.price", spec.price),
             currency_code: spec.currency_code.unwrap_or_default(),
             stock: self.number("item.stock", spec.stock),
+            audience: self.of_kind("item.audience", spec.audience, Kind::Text),
+            locales: self.of_kind("item.locales", spec.locales, Kind::Set),
+            replenishable: self.of_kind("item.replenishable", spec.replenishable, Kind::Bool),
+            replenishment_days: self.number("item.replenishment_days", spec.replenishment_days),
             characteristics: self.fields("item.characteristics", spec.characteristics),
         })
     }
@@ -341,8 +349,12 @@ impl Compiler {
     }
 
     fn number(&mut self, path: &str, spec: Option<FieldSpec>) -> Option<Field> {
+        self.of_kind(path, spec, Kind::Number)
+    }
+
+    fn of_kind(&mut self, path: &str, spec: Option<FieldSpec>, kind: Kind) -> Option<Field> {
         let mut spec = spec?;
-        spec.0.kind = Kind::Number;
+        spec.0.kind = kind;
         self.field(path, &spec)
     }
 

@@ -105,6 +105,14 @@ pub struct ItemSpec {
     pub price: Option<FieldSpec>,
     pub currency_code: Option<String>,
     pub stock: Option<FieldSpec>,
+    /// An expression; whom the item may be shown to.
+    pub audience: Option<FieldSpec>,
+    /// A set, of the people it may be shown to.
+    pub locales: Option<FieldSpec>,
+    /// Whether it is bought again and again.
+    pub replenishable: Option<FieldSpec>,
+    /// How long one unit lasts.
+    pub replenishment_days: Option<FieldSpec>,
     #[serde(default)]
     pub characteristics: BTreeMap<String, FieldSpec>,
 }
