@@ -13,7 +13,7 @@ use crate::error::SERVICE;
 pub const PROFILE: &str = "profile";
 
 /// Raised whenever a blob of before cannot be read any more.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 /// What is stored.
 #[derive(Debug, Default)]

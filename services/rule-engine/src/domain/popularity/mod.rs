@@ -3,6 +3,17 @@
 //! 2009): a sum is relative to a landmark and never needs ageing, the order of items
 //! does not depend on the time of asking, and late or imported events count as what
 //! they are. A year-old data set therefore has popular items like any other.
+//!
+//! What is popular is an estimate, since a decayed sum of one event is no evidence: the
+//! share of the next events that an item will get, with the share it has had of all
+//! events ever as what is expected beforehand (the posterior mean of a multinomial under
+//! a Dirichlet prior, as Zhai and Lafferty smooth language models, "A Study of Smoothing
+//! Methods", ACM TOIS 22(2), 2004). Where much has happened lately, the prior is nothing;
+//! after a quiet year, one event does not outweigh a history.
+
+mod sums;
+#[cfg(test)]
+mod tests;
 
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
@@ -12,82 +23,27 @@ use super::{
     items::{ItemChange, ItemIndex},
     ranked::Ranked,
 };
+use sums::{EXPONENT_MAX, VIEWS, decay, exponent, move_landmark, of, view_of};
+pub use sums::{SIGNALS, Signal, Sums};
 
 const HOUR_MS: f64 = 3_600_000.0;
 /// What is popular: half is forgotten in two weeks.
 const LONG_HALF_LIFE_MS: f64 = 14.0 * 24.0 * HOUR_MS;
 /// What is going on: half is forgotten in a day.
 const SHORT_HALF_LIFE_MS: f64 = 24.0 * HOUR_MS;
-/// Sums are moved to a newer landmark before they leave the range of a double.
-const EXPONENT_MAX: f64 = 512.0;
 /// As many as a decision behind a narrow filter could look through.
 const RANKED_MAX: usize = 1024;
+/// How many events of today the whole past weighs as much as.
+const PRIOR_EVENTS: f64 = 1000.0;
+/// How far the past's weight moves before everything is ranked by the new one. Time
+/// moves it by this much in about four days, and so do a fifth more events.
+const PULL_DRIFT_MAX: f64 = 1.2;
 /// Below this many standard deviations above its own past, an item is not trending.
 const SURPRISE_MIN: f64 = 1.0;
 /// How far the newest event moves on before what is trending is judged anew.
 const REJUDGE_AFTER_MS: i64 = 30 * 60 * 1000;
 /// Items with fewer interactions are ones that little is known about.
 const KNOWN_FROM: u8 = 5;
-
-/// What people do with items that says something about the item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Signal {
-    View = 0,
-    AddToCart = 1,
-    Purchase = 2,
-}
-
-pub const SIGNALS: usize = 3;
-/// What one of each adds where all count together.
-const WEIGHTS: [f64; SIGNALS] = [1.0, 3.0, 8.0];
-
-impl Signal {
-    pub fn of_event(event_type: &str) -> Option<Self> {
-        match event_type {
-            "view" => Some(Self::View),
-            "add_to_cart" => Some(Self::AddToCart),
-            "purchase" => Some(Self::Purchase),
-            _ => None,
-        }
-    }
-}
-
-/// Decayed sums of one item by signal, relative to the landmarks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sums {
-    pub long: [f64; SIGNALS],
-    pub short: [f64; SIGNALS],
-}
-
-impl Sums {
-    /// One signal, or all by weight.
-    fn long_of(&self, signal: Option<Signal>) -> f64 {
-        of(&self.long, signal)
-    }
-
-    fn short_of(&self, signal: Option<Signal>) -> f64 {
-        of(&self.short, signal)
-    }
-}
-
-fn of(sums: &[f64; SIGNALS], signal: Option<Signal>) -> f64 {
-    match signal {
-        Some(signal) => sums[signal as usize],
-        None => sums.iter().zip(WEIGHTS).map(|(sum, w)| sum * w).sum(),
-    }
-}
-
-/// Each signal and, last, all together.
-const VIEWS: [Option<Signal>; SIGNALS + 1] = [
-    Some(Signal::View),
-    Some(Signal::AddToCart),
-    Some(Signal::Purchase),
-    None,
-];
-
-fn view_of(signal: Option<Signal>) -> usize {
-    signal.map_or(SIGNALS, |signal| signal as usize)
-}
 
 /// Attention by item.
 #[derive(Debug)]
@@ -98,6 +54,10 @@ pub struct Popularity {
     judged_ms: i64,
     sums: Vec<Sums>,
     counts: Vec<u8>,
+    /// All that ever was, of all items.
+    totals: [f64; SIGNALS],
+    /// What one event of the past adds to a decayed sum, by view.
+    pulls: [f64; SIGNALS + 1],
     popular: [Ranked; SIGNALS + 1],
     trending: [Ranked; SIGNALS + 1],
     /// Offerable items with few interactions.
@@ -114,6 +74,8 @@ impl Default for Popularity {
             judged_ms: i64::MIN,
             sums: Vec::new(),
             counts: Vec::new(),
+            totals: [0.0; SIGNALS],
+            pulls: [0.0; SIGNALS + 1],
             popular: ranked(),
             trending: ranked(),
             little_known: RoaringBitmap::new(),
@@ -138,7 +100,11 @@ impl Popularity {
 
     /// Comparable between items of one workspace, not between times.
     pub fn standing(&self, index: ItemIndex) -> f64 {
-        self.sums_of(index).long_of(None)
+        self.estimate(&self.sums_of(index), None)
+    }
+
+    fn estimate(&self, sums: &Sums, signal: Option<Signal>) -> f64 {
+        sums.estimate(signal, self.pulls[view_of(signal)])
     }
 
     /// Someone did something with an item.
@@ -150,16 +116,35 @@ impl Popularity {
         let mut now = before;
         now.long[signal as usize] += decay(time_ms, self.long_landmark_ms, LONG_HALF_LIFE_MS);
         now.short[signal as usize] += decay(time_ms, self.short_landmark_ms, SHORT_HALF_LIFE_MS);
+        now.ever[signal as usize] += 1.0;
+        self.totals[signal as usize] += 1.0;
         self.sums[index as usize] = now;
         self.count(index);
-        if !offerable.get(index) {
-            return;
+        if offerable.get(index) {
+            for view in [Some(signal), None] {
+                let (was, is) = (self.estimate(&before, view), self.estimate(&now, view));
+                self.popular[view_of(view)].update(index, was, is);
+            }
+            self.rejudge_one(signal, index, &now);
         }
-        for view in [Some(signal), None] {
-            let (was, is) = (before.long_of(view), now.long_of(view));
-            self.popular[view_of(view)].update(index, was, is);
+        self.follow_pulls(offerable);
+    }
+
+    /// Ranks anew where the past has come to weigh much more or less. Rare: see
+    /// [`PULL_DRIFT_MAX`].
+    fn follow_pulls(&mut self, offerable: &BitSet) {
+        let today = decay(self.newest_ms, self.long_landmark_ms, LONG_HALF_LIFE_MS);
+        for signal in VIEWS {
+            let total = of(&self.totals, signal);
+            if total == 0.0 {
+                continue;
+            }
+            let (pull, held) = (PRIOR_EVENTS * today / total, self.pulls[view_of(signal)]);
+            if pull > held * PULL_DRIFT_MAX || pull < held / PULL_DRIFT_MAX {
+                self.pulls[view_of(signal)] = pull;
+                self.rebuild_popular(signal, offerable);
+            }
         }
-        self.rejudge_one(signal, index, &now);
     }
 
     /// An item came, went or changed.
@@ -173,7 +158,7 @@ impl Popularity {
         }
         let sums = self.sums_of(index);
         for signal in VIEWS {
-            let value = sums.long_of(signal);
+            let value = self.estimate(&sums, signal);
             if value <= 0.0 {
                 continue;
             }
@@ -207,8 +192,9 @@ impl Popularity {
     }
 
     fn rebuild_popular(&mut self, signal: Option<Signal>, offerable: &BitSet) {
+        let pull = self.pulls[view_of(signal)];
         let all = offerable.iter().filter_map(|index| {
-            let value = self.sums.get(index as usize)?.long_of(signal);
+            let value = self.sums.get(index as usize)?.estimate(signal, pull);
             (value > 0.0).then_some((value, index))
         });
         self.popular[view_of(signal)].rebuild(all);
@@ -273,14 +259,15 @@ impl Popularity {
             return;
         }
         if exponent(time_ms, self.long_landmark_ms, LONG_HALF_LIFE_MS) > EXPONENT_MAX {
-            let factor = move_landmark(&mut self.long_landmark_ms, LONG_HALF_LIFE_MS);
+            let factor = move_landmark(&mut self.long_landmark_ms, time_ms, LONG_HALF_LIFE_MS);
             for sums in &mut self.sums {
                 sums.long.iter_mut().for_each(|sum| *sum *= factor);
             }
+            self.pulls.iter_mut().for_each(|pull| *pull *= factor);
             self.popular.iter_mut().for_each(|r| r.scale(factor));
         }
         if exponent(time_ms, self.short_landmark_ms, SHORT_HALF_LIFE_MS) > EXPONENT_MAX {
-            let factor = move_landmark(&mut self.short_landmark_ms, SHORT_HALF_LIFE_MS);
+            let factor = move_landmark(&mut self.short_landmark_ms, time_ms, SHORT_HALF_LIFE_MS);
             for sums in &mut self.sums {
                 sums.short.iter_mut().for_each(|sum| *sum *= factor);
             }
@@ -304,26 +291,13 @@ impl Ages {
     }
 }
 
-fn exponent(time_ms: i64, landmark_ms: i64, half_life_ms: f64) -> f64 {
-    time_ms.saturating_sub(landmark_ms) as f64 / half_life_ms
-}
-
-fn decay(time_ms: i64, landmark_ms: i64, half_life_ms: f64) -> f64 {
-    exponent(time_ms, landmark_ms, half_life_ms).exp2()
-}
-
-/// A whole number of half-lives on, so that scaling is exact.
-fn move_landmark(landmark_ms: &mut i64, half_life_ms: f64) -> f64 {
-    *landmark_ms += (EXPONENT_MAX * half_life_ms) as i64;
-    (-EXPONENT_MAX).exp2()
-}
-
 /// What is stored of it: by position in the list of ids that goes with it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StoredPopularity {
     long_landmark_ms: i64,
     short_landmark_ms: i64,
     newest_ms: i64,
+    pulls: [f64; SIGNALS + 1],
     sums: Vec<(Sums, u8)>,
 }
 
@@ -338,6 +312,7 @@ impl Popularity {
             long_landmark_ms: self.long_landmark_ms,
             short_landmark_ms: self.short_landmark_ms,
             newest_ms: self.newest_ms,
+            pulls: self.pulls,
             sums: indexes
                 .iter()
                 .map(|index| {
@@ -353,107 +328,18 @@ impl Popularity {
             long_landmark_ms: stored.long_landmark_ms,
             short_landmark_ms: stored.short_landmark_ms,
             newest_ms: stored.newest_ms,
+            pulls: stored.pulls,
             ..Self::default()
         };
         for (index, (sums, count)) in indexes.iter().zip(stored.sums) {
             restored.grow(*index);
+            for (total, ever) in restored.totals.iter_mut().zip(sums.ever) {
+                *total += ever;
+            }
             restored.sums[*index as usize] = sums;
             restored.counts[*index as usize] = count;
         }
         restored.rebuild(offerable);
         restored
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY_MS: i64 = 24 * 3_600_000;
-
-    fn all(n: u32) -> BitSet {
-        let mut bits = BitSet::default();
-        (0..n).for_each(|i| {
-            bits.set(i, true);
-        });
-        bits
-    }
-
-    fn popular(p: &Popularity) -> Vec<u32> {
-        p.popular(None).iter().collect()
-    }
-
-    #[test]
-    fn a_purchase_counts_more_than_a_view_and_the_new_more_than_the_old() {
-        let mut p = Popularity::default();
-        let items = all(4);
-        p.record(Signal::View, 0, 100 * DAY_MS, &items);
-        p.record(Signal::Purchase, 1, 100 * DAY_MS, &items);
-        p.record(Signal::View, 2, 60 * DAY_MS, &items);
-        p.record(Signal::View, 3, 101 * DAY_MS, &items);
-        assert_eq!(popular(&p), [1, 3, 0, 2]);
-    }
-
-    #[test]
-    fn events_a_hundred_years_apart_keep_their_order() {
-        let mut p = Popularity::default();
-        let items = all(3);
-        for (index, day) in [(0, 0), (1, 20_000), (2, 36_500)] {
-            p.record(Signal::View, index, day * DAY_MS, &items);
-        }
-        p.record(Signal::View, 0, 36_501 * DAY_MS, &items);
-        assert_eq!(popular(&p)[..2], [0, 2]);
-    }
-
-    #[test]
-    fn what_grows_faster_than_its_past_is_trending() {
-        let mut p = Popularity::default();
-        let items = all(2);
-        for day in 0..60 {
-            for hour in 0..12 {
-                p.record(Signal::View, 0, day * DAY_MS + hour * 7_200_000, &items);
-            }
-        }
-        for minute in 0..20 {
-            p.record(Signal::View, 1, 60 * DAY_MS + minute * 60_000, &items);
-        }
-        p.refresh(&items);
-        assert_eq!(p.trending(None).iter().collect::<Vec<_>>(), [1]);
-        assert_eq!(popular(&p), [0, 1]);
-    }
-
-    #[test]
-    fn an_item_that_is_not_offerable_leaves_the_lists_and_comes_back() {
-        let mut p = Popularity::default();
-        let mut items = all(2);
-        p.record(Signal::View, 0, DAY_MS, &items);
-        p.record(Signal::Purchase, 1, DAY_MS, &items);
-        let change = |is_offerable| ItemChange {
-            index: 1,
-            is_offerable,
-        };
-        items.set(1, false);
-        p.item_changed(change(false), &items);
-        assert_eq!(popular(&p), [0]);
-        items.set(1, true);
-        p.item_changed(change(true), &items);
-        assert_eq!(popular(&p), [1, 0]);
-    }
-
-    #[test]
-    fn a_restored_state_answers_the_same() {
-        let mut p = Popularity::default();
-        let items = all(50);
-        p.rebuild(&items);
-        for i in 0..500_i64 {
-            let index = (i * i % 50) as u32;
-            p.record(Signal::View, index, i * 3_600_000, &items);
-        }
-        p.refresh(&items);
-        let indexes: Vec<u32> = p.touched().collect();
-        let bytes = postcard::to_stdvec(&p.store(&indexes)).unwrap();
-        let again = Popularity::restore(postcard::from_bytes(&bytes).unwrap(), &indexes, &items);
-        assert_eq!(popular(&p), popular(&again));
-        assert_eq!(p.little_known(), again.little_known());
     }
 }
