@@ -74,7 +74,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1.max(name.len().min(candidate.len()) / 3))
+        .filter(|(distance, candidate)| {
+            let shorter = name.len().min(candidate.len());
+            // A single letter is no misspelling of another.
+            *distance <= 1.max(shorter / 3) && *distance < shorter
+        })
         .min()
         .map(|(_, candidate)| candidate.to_owned())
 }

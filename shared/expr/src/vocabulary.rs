@@ -191,6 +191,11 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// No names but those of [`with_variables`](Self::with_variables).
+    pub fn empty() -> Self {
+        Self::new(false, false)
+    }
+
     /// A person in a situation: `profile.*`, `segments`, `context.*`, `events()`,
     /// `consent()`, `subscribed()`, `bucket()`, `now`.
     pub fn subject() -> Self {

@@ -40,7 +40,7 @@ impl<'a> Frame<'_, 'a> {
             (Operator::Add, V::Time(t), V::Duration(d))
             | (Operator::Add, V::Duration(d), V::Time(t)) => time(t.checked_add(*d)),
             (Operator::Subtract, V::Time(t), V::Duration(d)) => time(t.checked_sub(*d)),
-            (Operator::Subtract, V::Time(a), V::Time(b)) => span(a.checked_sub(*b)),
+            (Operator::Subtract, V::Time(a), V::Time(b)) => between(*a, *b),
             (Operator::Add, V::Duration(a), V::Duration(b)) => span(a.checked_add(*b)),
             (Operator::Subtract, V::Duration(a), V::Duration(b)) => span(a.checked_sub(*b)),
             (Operator::Add, a, b) => {
@@ -74,6 +74,12 @@ fn time(ms: Option<i64>) -> Value<'static> {
         Some(ms) if TIME_MS_RANGE.contains(&ms) => Value::Time(ms),
         _ => Value::Missing,
     }
+}
+
+/// In CEL a difference of times is 64 bits of nanoseconds, some 292 years.
+fn between(a: i64, b: i64) -> Value<'static> {
+    let ms = a.checked_sub(b);
+    span(ms.filter(|ms| ms.checked_mul(1_000_000).is_some()))
 }
 
 fn span(ms: Option<i64>) -> Value<'static> {

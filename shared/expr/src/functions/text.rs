@@ -139,13 +139,13 @@ fn last_index_of(
         Some(from) => place(Some(from), length)?,
         None => length,
     };
-    // The last place at which a match may begin.
+    // Where a match that begins there would end; inside of a character none does.
     let end = (byte_of(text, from) + part.len()).min(text.len());
-    let end = (end..=text.len()).find(|end| text.is_char_boundary(*end))?;
+    let end = text.floor_char_boundary(end);
     let found = text[..end]
         .rfind(part)
         .map(|byte| text[..byte].chars().count());
-    Some(as_place(found.filter(|found| *found <= from)))
+    Some(as_place(found))
 }
 
 fn as_place(found: Option<usize>) -> Value<'static> {

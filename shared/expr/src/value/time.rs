@@ -3,7 +3,14 @@
 
 use std::fmt::Write;
 
+use jiff::{
+    SignedDuration,
+    civil::{DateTime, datetime},
+};
+
 use super::Value;
+
+const EPOCH: DateTime = datetime(1970, 1, 1, 0, 0, 0, 0);
 
 /// The years 1 to 9999, as in `google.protobuf.Timestamp`.
 pub(crate) const TIME_MS_RANGE: std::ops::RangeInclusive<i64> =
@@ -19,16 +26,30 @@ pub fn parse_time(text: &str) -> Option<i64> {
         let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         midnight.timestamp().as_millisecond()
     } else {
-        let time: jiff::Timestamp = text.parse().ok()?;
-        time.as_millisecond()
+        match text.parse::<jiff::Timestamp>() {
+            Ok(time) => time.as_millisecond(),
+            Err(_) => last_day(text)?,
+        }
     };
     TIME_MS_RANGE.contains(&ms).then_some(ms)
 }
 
+/// The library's times end a day before those of CEL do, so that every zone has them.
+fn last_day(text: &str) -> Option<i64> {
+    let clock = text
+        .strip_suffix('Z')
+        .filter(|_| text.starts_with("9999-12-3"))?;
+    let time: DateTime = clock.parse().ok()?;
+    i64::try_from(time.duration_since(EPOCH).as_millis()).ok()
+}
+
 /// RFC 3339, in UTC.
 pub fn format_time(ms: i64) -> Option<String> {
-    let time = jiff::Timestamp::from_millisecond(ms).ok()?;
-    Some(time.to_string())
+    if let Ok(time) = jiff::Timestamp::from_millisecond(ms) {
+        return Some(time.to_string());
+    }
+    let time = EPOCH.checked_add(SignedDuration::from_millis(ms)).ok()?;
+    Some(format!("{time}Z"))
 }
 
 /// A duration within its range.
