@@ -27,6 +27,7 @@ mod fault;
 pub mod filter;
 mod functions;
 mod history;
+mod index;
 mod node;
 mod parse;
 mod print;
@@ -41,7 +42,7 @@ pub use fault::{Fault, Position, nearest};
 pub use functions::Zone;
 pub use history::{Aggregate, Change, EventField, EventRef, Operation, Window};
 pub use scope::{ItemScope, Judged, Scope, SubjectScope, recent_events, state_name};
-pub use set::ExpressionSet;
+pub use set::{Edit, ExpressionSet, Key, Matches, Snapshot};
 pub use value::{TypeName, Value, format_time, parse_time};
 pub use vocabulary::{ContextField, Declared, EventProperties, ItemField, Kind, Vocabulary};
 
@@ -91,6 +92,10 @@ impl Expression {
     /// What is known of the kind of its value.
     pub fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    pub(crate) fn root(&self) -> &Node {
+        &self.0.root
     }
 
     /// Whether it holds. What is missing or of another kind makes a comparison false.

@@ -9,7 +9,7 @@ use attune_api::{
     r#type::v1::{Context, Location, Money},
 };
 use attune_expr::{
-    Expression, ExpressionSet, ItemScope, Judged, SubjectScope, Vocabulary, parse_time,
+    Expression, ItemScope, Judged, SubjectScope, Vocabulary, parse_time,
 };
 use serde_json::json;
 
@@ -292,19 +292,4 @@ fn buckets_spread_people_evenly_and_differ_by_salt() {
     }
     assert!((1850..2150).contains(&in_half), "{in_half}");
     assert!((850..1150).contains(&in_both), "{in_both}");
-}
-
-#[test]
-fn a_set_answers_with_what_holds_in_the_order_given() {
-    let compile = |source| Expression::compile(source, &Vocabulary::item()).unwrap();
-    let set: ExpressionSet<u32> = [
-        (compile("item.price > 100"), 1),
-        (compile("item.price > 1000"), 2),
-        (compile("item.stock == 4"), 3),
-    ]
-    .into_iter()
-    .collect();
-    let item = item();
-    let scope = ItemScope(&item);
-    assert_eq!(set.matching(&scope).copied().collect::<Vec<_>>(), [1, 3]);
 }

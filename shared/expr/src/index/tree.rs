@@ -1,0 +1,463 @@
+//! The tree of blocks: leaves hold conjunctions, inner nodes what their children accept
+//! between them, so that a subject's way leads past whatever it cannot match. Changes
+//! copy the path from the root and nothing else; a change touches one node per level,
+//! and divides each at most once.
+//!
+//! An R-tree over predicates instead of rectangles (Guttman, "R-trees", SIGMOD 1984), in
+//! the spirit of the index over Boolean expressions of Sadoghi and Jacobsen ("BE-Tree",
+//! SIGMOD 2011), packed as bitmaps at every node. All leaves are equally deep.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{
+    block::{Block, Division, ENTRIES_MAX},
+    column::{Bits, each_bit},
+    ledger::{Ledger, NodeId},
+    normal::{Conjunction, Predicate, Residual},
+    subject::Subject,
+};
+
+/// Leaves and nodes built at once are left with room to grow.
+const FILL_EIGHTHS: usize = 7;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Node<K> {
+    pub id: NodeId,
+    block: Block,
+    body: Body<K>,
+}
+
+#[derive(Debug, Clone)]
+enum Body<K> {
+    Leaf(Leaf<K>),
+    /// By bit; None where there is no entry.
+    Inner(Vec<Option<Arc<Node<K>>>>),
+}
+
+#[derive(Debug, Clone)]
+struct Leaf<K> {
+    /// By bit; whatever was there last where there is no entry.
+    keys: Vec<K>,
+    /// Entries whose key has others.
+    shared: Bits,
+    residuals: Vec<(u32, Residual)>,
+}
+
+/// A conjunction and whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<K> {
+    pub conjunction: Conjunction,
+    pub key: K,
+    /// Whether the key has more than one conjunction.
+    pub is_shared: bool,
+}
+
+/// The keys of what matches.
+pub(crate) struct Found<'f, K> {
+    pub keys: &'f mut Vec<K>,
+    /// Those that may come more than once.
+    pub shared: &'f mut Vec<K>,
+}
+
+/// What became of an entry that was put in.
+struct Placed<K> {
+    leaf: NodeId,
+    /// The other half of a node that was divided, for its parent to take in.
+    sibling: Option<Arc<Node<K>>>,
+}
+
+impl<K: Copy + Eq> Node<K> {
+    pub fn leaf(id: NodeId) -> Self {
+        Self {
+            id,
+            block: Block::default(),
+            body: Body::Leaf(Leaf {
+                keys: Vec::new(),
+                shared: 0,
+                residuals: Vec::new(),
+            }),
+        }
+    }
+
+    pub fn matching(&self, subject: &mut Subject<'_>, found: &mut Found<'_, K>) {
+        let matching = self.block.matching(subject);
+        match &self.body {
+            Body::Inner(children) => each_bit(matching, |bit| {
+                if let Some(child) = children.get(bit as usize).and_then(Option::as_ref) {
+                    child.matching(subject, found);
+                }
+            }),
+            Body::Leaf(leaf) => leaf.matching(matching, subject, found),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.block.len()
+    }
+
+    pub fn is_leaf(&self) -> bool {
+        matches!(self.body, Body::Leaf(_))
+    }
+
+    /// The child of a root that has no other.
+    pub fn only_child(&self) -> Option<&Arc<Self>> {
+        match &self.body {
+            Body::Inner(children) if self.block.len() == 1 => children.iter().flatten().next(),
+            _ => None,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        let below: usize = match &self.body {
+            Body::Leaf(leaf) => {
+                leaf.keys.len() * size_of::<K>()
+                    + leaf.residuals.len() * size_of::<(u32, Residual)>()
+            }
+            Body::Inner(children) => {
+                let children_bytes = children.iter().flatten().map(|child| child.bytes());
+                children.len() * size_of::<usize>() + children_bytes.sum::<usize>()
+            }
+        };
+        size_of::<Self>() + self.block.bytes() + below
+    }
+
+    fn summary(&self) -> Vec<Predicate> {
+        self.block.summary()
+    }
+}
+
+impl<K: Copy> Leaf<K> {
+    fn matching(&self, mut matching: Bits, subject: &mut Subject<'_>, found: &mut Found<'_, K>) {
+        for &(bit, (attribute, holds)) in &self.residuals {
+            if matching & 1 << bit != 0 && subject.holds(attribute) != holds {
+                matching &= !(1 << bit);
+            }
+        }
+        let take = |bits: Bits, keys: &mut Vec<K>| {
+            each_bit(bits, |bit| keys.extend(self.keys.get(bit as usize)));
+        };
+        take(matching & !self.shared, found.keys);
+        take(matching & self.shared, found.shared);
+    }
+
+    fn residuals(&self, bit: u32) -> SmallVec<[Residual; 1]> {
+        let own = self.residuals.iter().filter(|(of, _)| *of == bit);
+        own.map(|(_, residual)| *residual).collect()
+    }
+
+    fn put(&mut self, bit: u32, entry: &Entry<K>) {
+        if self.keys.len() <= bit as usize {
+            self.keys.push(entry.key);
+        } else {
+            self.keys[bit as usize] = entry.key;
+        }
+        if entry.is_shared {
+            self.shared |= 1 << bit;
+        }
+        let residuals = entry.conjunction.residuals.iter();
+        self.residuals.extend(residuals.map(|r| (bit, *r)));
+    }
+
+    fn clear(&mut self, bit: u32) {
+        self.shared &= !(1 << bit);
+        self.residuals.retain(|(of, _)| *of != bit);
+    }
+}
+
+/// Changes. All go through a tree's root, which is copied down to what changes.
+impl<K: Copy + Eq + std::hash::Hash> Node<K> {
+    /// Puts an entry in below a root, which grows if it has to; tells its leaf.
+    pub fn insert(root: &mut Arc<Self>, entry: &Entry<K>, ledger: &mut Ledger<K>) -> NodeId {
+        let placed = Self::place(root, entry, ledger);
+        if let Some(sibling) = placed.sibling {
+            let old = Arc::clone(root);
+            *root = Arc::new(Self::inner(ledger.new_node(), vec![old, sibling], ledger));
+        }
+        placed.leaf
+    }
+
+    fn inner(id: NodeId, children: Vec<Arc<Self>>, ledger: &mut Ledger<K>) -> Self {
+        for child in &children {
+            ledger.set_parent(child.id, id);
+        }
+        let summaries: Vec<_> = children.iter().map(|child| child.summary()).collect();
+        Self {
+            id,
+            block: Block::of(summaries.iter().map(Vec::as_slice)),
+            body: Body::Inner(children.into_iter().map(Some).collect()),
+        }
+    }
+
+    fn place(this: &mut Arc<Self>, entry: &Entry<K>, ledger: &mut Ledger<K>) -> Placed<K> {
+        let node = Arc::make_mut(this);
+        if let Body::Inner(children) = &mut node.body {
+            let predicates = &entry.conjunction.predicates;
+            let bit = node.block.closest(predicates).unwrap_or(0);
+            // A node without children is never left in a tree.
+            let Some(child) = children.get_mut(bit as usize).and_then(Option::as_mut) else {
+                return Placed {
+                    leaf: node.id,
+                    sibling: None,
+                };
+            };
+            let placed = Self::place(child, entry, ledger);
+            let summary = child.summary();
+            node.refresh(bit, &summary);
+            let sibling = placed.sibling.and_then(|new| node.adopt(new, ledger));
+            return Placed {
+                leaf: placed.leaf,
+                sibling,
+            };
+        }
+        let mut sibling = node.divided_if_full(ledger);
+        let target = match &mut sibling {
+            Some(other) if node.is_farther(other, &entry.conjunction.predicates) => other,
+            _ => node,
+        };
+        target.put_entry(entry);
+        Placed {
+            leaf: target.id,
+            sibling: sibling.map(Arc::new),
+        }
+    }
+
+    fn put_entry(&mut self, entry: &Entry<K>) {
+        if let (Body::Leaf(leaf), Some(bit)) = (&mut self.body, self.block.free()) {
+            self.block.put(bit, &entry.conjunction.predicates);
+            leaf.put(bit, entry);
+        }
+    }
+
+    /// Whether predicates fit another node better than this one.
+    fn is_farther(&self, other: &Self, predicates: &[Predicate]) -> bool {
+        let (ours, theirs) = (self.summary(), other.summary());
+        Block::of([ours.as_slice(), theirs.as_slice()]).closest(predicates) == Some(1)
+    }
+
+    /// What a child accepts, as it is now.
+    fn refresh(&mut self, bit: u32, summary: &[Predicate]) {
+        if self.block.predicates(bit) != summary {
+            self.block.clear(bit);
+            self.block.put(bit, summary);
+        }
+    }
+
+    /// Takes a new child in, divided if it was full.
+    fn adopt(&mut self, child: Arc<Self>, ledger: &mut Ledger<K>) -> Option<Arc<Self>> {
+        let summary = child.summary();
+        let mut sibling = self.divided_if_full(ledger);
+        let target = match &mut sibling {
+            Some(other) if self.is_farther(other, &summary) => other,
+            _ => self,
+        };
+        if let (Body::Inner(children), Some(bit)) = (&mut target.body, target.block.free()) {
+            target.block.put(bit, &summary);
+            ledger.set_parent(child.id, target.id);
+            if children.len() <= bit as usize {
+                children.push(None);
+            }
+            children[bit as usize] = Some(child);
+        }
+        sibling.map(Arc::new)
+    }
+
+    /// Gives half of its entries away if there is no room for another.
+    fn divided_if_full(&mut self, ledger: &mut Ledger<K>) -> Option<Self> {
+        if self.block.len() < ledger.entries_max {
+            return None;
+        }
+        let before = self.block.division().before;
+        let after = self.block.used & !before;
+        Some(match &self.body {
+            Body::Leaf(_) => {
+                let halves = [before, after].map(|bits| self.entries(bits));
+                let sibling = Self::leaf_of(ledger.new_node(), &halves[1]);
+                for entry in &halves[1] {
+                    ledger.relocate(entry.key, self.id, sibling.id);
+                }
+                *self = Self::leaf_of(self.id, &halves[0]);
+                sibling
+            }
+            Body::Inner(_) => {
+                let [kept, given] = [before, after].map(|bits| self.children(bits));
+                *self = Self::inner(self.id, kept, ledger);
+                Self::inner(ledger.new_node(), given, ledger)
+            }
+        })
+    }
+
+    fn leaf_of(id: NodeId, entries: &[Entry<K>]) -> Self {
+        let predicates = entries.iter().map(|e| e.conjunction.predicates.as_slice());
+        let mut leaf = Leaf {
+            keys: Vec::with_capacity(entries.len()),
+            shared: 0,
+            residuals: Vec::new(),
+        };
+        for (bit, entry) in entries.iter().enumerate() {
+            leaf.put(bit as u32, entry);
+        }
+        leaf.residuals.shrink_to_fit();
+        Self {
+            id,
+            block: Block::of(predicates),
+            body: Body::Leaf(leaf),
+        }
+    }
+
+    /// All entries of a tree that is no longer needed.
+    pub fn take_entries(root: &Arc<Self>, ledger: &mut Ledger<K>) -> Vec<Entry<K>> {
+        let mut entries = Vec::new();
+        root.give_entries(&mut entries);
+        ledger.clear_tree();
+        entries
+    }
+
+    fn give_entries(&self, entries: &mut Vec<Entry<K>>) {
+        entries.extend(self.entries(self.block.used));
+        for child in self.children(self.block.used) {
+            child.give_entries(entries);
+        }
+    }
+
+    fn entries(&self, bits: Bits) -> Vec<Entry<K>> {
+        let mut entries = Vec::new();
+        if let Body::Leaf(leaf) = &self.body {
+            each_bit(bits, |bit| {
+                entries.extend(leaf.keys.get(bit as usize).map(|key| Entry {
+                    conjunction: Conjunction {
+                        predicates: self.block.predicates(bit),
+                        residuals: leaf.residuals(bit),
+                    },
+                    key: *key,
+                    is_shared: leaf.shared & 1 << bit != 0,
+                }));
+            });
+        }
+        entries
+    }
+
+    fn children(&self, bits: Bits) -> Vec<Arc<Self>> {
+        let mut children = Vec::new();
+        if let Body::Inner(all) = &self.body {
+            each_bit(bits, |bit| {
+                children.extend(all.get(bit as usize).cloned().flatten());
+            });
+        }
+        children
+    }
+
+    /// Takes a key's entries out of a leaf; `path` leads from the root's child to it.
+    /// A leaf that is left with little is dissolved: what it had is given back.
+    pub fn remove(
+        root: &mut Arc<Self>,
+        path: &[NodeId],
+        key: K,
+        ledger: &mut Ledger<K>,
+    ) -> Vec<Entry<K>> {
+        let node = Arc::make_mut(root);
+        let Some((next, rest)) = path.split_first() else {
+            node.clear_key(key);
+            return Vec::new();
+        };
+        let Body::Inner(children) = &mut node.body else {
+            return Vec::new();
+        };
+        let is_next = |child: &Option<Arc<Self>>| child.as_ref().is_some_and(|c| c.id == *next);
+        let Some(bit) = children.iter().position(is_next) else {
+            return Vec::new();
+        };
+        let Some(child) = children[bit].as_mut() else {
+            return Vec::new();
+        };
+        let mut orphans = Self::remove(child, rest, key, ledger);
+        let few = if child.is_leaf() {
+            ledger.entries_max / 8
+        } else {
+            0
+        };
+        if child.len() > few {
+            let summary = child.summary();
+            node.refresh(bit as u32, &summary);
+        } else {
+            orphans.extend(child.entries(child.block.used));
+            ledger.free_node(child.id);
+            children[bit] = None;
+            node.block.clear(bit as u32);
+        }
+        orphans
+    }
+
+    fn clear_key(&mut self, key: K) {
+        if let Body::Leaf(leaf) = &mut self.body {
+            each_bit(self.block.used, |bit| {
+                if leaf.keys.get(bit as usize) == Some(&key) {
+                    self.block.clear(bit);
+                    leaf.clear(bit);
+                }
+            });
+        }
+    }
+
+    /// A tree of many entries at once: divided from the top until they fit leaves, so
+    /// that each level is divided by what tells its entries apart best.
+    pub fn build(mut entries: Vec<Entry<K>>, ledger: &mut Ledger<K>) -> Arc<Self> {
+        let fill = (ledger.entries_max * FILL_EIGHTHS / 8).max(2);
+        let mut height = 0;
+        let mut capacity = fill;
+        while capacity < entries.len() {
+            capacity = capacity.saturating_mul(fill);
+            height += 1;
+        }
+        Self::build_level(&mut entries, height, fill, ledger)
+    }
+
+    fn build_level(
+        entries: &mut [Entry<K>],
+        height: u32,
+        fill: usize,
+        ledger: &mut Ledger<K>,
+    ) -> Arc<Self> {
+        if height == 0 {
+            let leaf = Self::leaf_of(ledger.new_node(), entries);
+            for entry in entries.iter() {
+                ledger.locate(entry.key, leaf.id);
+            }
+            return Arc::new(leaf);
+        }
+        let mut groups = Vec::new();
+        let child_capacity = fill.saturating_pow(height);
+        divide(entries, child_capacity, &mut groups);
+        let children = groups
+            .into_iter()
+            .map(|group| Self::build_level(group, height - 1, fill, ledger))
+            .collect();
+        Arc::new(Self::inner(ledger.new_node(), children, ledger))
+    }
+}
+
+/// Divides entries in two, and those again, until each group fits.
+fn divide<'e, K>(entries: &'e mut [Entry<K>], capacity: usize, groups: &mut Vec<&'e mut [Entry<K>]>) {
+    let pieces = entries.len().div_ceil(capacity);
+    if pieces < 2 {
+        groups.push(entries);
+        return;
+    }
+    let division = sampled_division(entries);
+    // Whole groups on either side, however the sample would have it.
+    let before = (pieces * division.eighths / 8).clamp(1, pieces - 1);
+    let at = entries.len() * before / pieces;
+    entries.select_nth_unstable_by_key(at, |entry| {
+        division.key(&entry.conjunction.predicates)
+    });
+    let (left, right) = entries.split_at_mut(at);
+    divide(left, capacity, groups);
+    divide(right, capacity, groups);
+}
+
+fn sampled_division<K>(entries: &[Entry<K>]) -> Division {
+    let step = entries.len().div_ceil(ENTRIES_MAX).max(1);
+    let sample = entries.iter().step_by(step);
+    Block::of(sample.map(|entry| entry.conjunction.predicates.as_slice())).division()
+}
