@@ -148,6 +148,16 @@ impl Block {
 
     /// The division whose sides the average subject has to look at the least.
     pub fn division(&self) -> Division {
+        self.divided(|block, _, entries| block.cost(entries))
+    }
+
+    /// The same where these entries are a sample of more. Of the attributes that do not
+    /// divide it, the sample says nothing: a few entries seldom share a value, but many do.
+    pub fn division_of_sample(&self) -> Division {
+        self.divided(|_, column, entries| entries.count_ones() as f32 * column.share(entries))
+    }
+
+    fn divided(&self, cost: impl Fn(&Self, &Column, Bits) -> f32) -> Division {
         let mut bits = Vec::with_capacity(ENTRIES_MAX);
         each_bit(self.used, |bit| bits.push(bit));
         let half = &bits[..bits.len() / 2];
@@ -164,7 +174,7 @@ impl Block {
                 for eighths in PLACES {
                     let count = (bits.len() * eighths / 8).max(1);
                     let before = bits[..count].iter().fold(0, |all, bit| all | 1 << bit);
-                    let cost = self.cost(before) + self.cost(self.used & !before);
+                    let cost = cost(self, column, before) + cost(self, column, self.used & !before);
                     if cost < least {
                         least = cost;
                         best = Division {
@@ -186,10 +196,12 @@ impl Block {
         entries.count_ones() as f32 * shares.product::<f32>()
     }
 
+    /// Who gets here satisfies what the entries accept between them, so that what counts
+    /// is how much less than that each accepts.
     fn sort(&mut self) {
         let used = self.used;
         self.columns.sort_by_cached_key(|column| {
-            let share = column.average_share(used);
+            let share = column.average_share(used) / column.share(used);
             (column.is_costly, (share * 1e6) as u32, column.attribute)
         });
     }

@@ -12,10 +12,18 @@ pub(crate) enum Cuts {
     Near {
         base: Ordinal,
         shift: u32,
-        codes: Box<[u16]>,
+        /// The last lane or more is filled up with a code that lies after all others.
+        codes: Box<[[u16; LANES]]>,
     },
     Far(Box<[Ordinal]>),
 }
+
+/// Codes that are compared at once.
+const LANES: usize = 8;
+const FILLER: u16 = u16::MAX;
+/// Keeps codes below the filler.
+const STEP_MAX: u64 = (FILLER >> 1) as u64 - 1;
+const LAST: u64 = FILLER as u64 - 1;
 
 impl Cuts {
     pub fn new(cuts: &[Ordinal]) -> Self {
@@ -35,22 +43,21 @@ impl Cuts {
         };
         let base = step(first);
         let distances = || cuts.iter().map(|cut| step(*cut).wrapping_sub(base));
-        let shift = distances()
-            .filter(|d| *d > 0)
-            .map(u64::trailing_zeros)
-            .min()
-            .unwrap_or(0);
-        if last.wrapping_sub(base) >> shift > u64::from(u16::MAX >> 1) {
+        let apart = distances().filter(|distance| *distance > 0);
+        let shift = apart.map(u64::trailing_zeros).min().unwrap_or(0);
+        if last.wrapping_sub(base) >> shift > STEP_MAX {
             return None;
         }
-        let codes = cuts.iter().zip(distances()).map(|(cut, distance)| {
+        let mut codes = vec![[FILLER; LANES]; cuts.len().div_ceil(LANES)];
+        let places = codes.as_flattened_mut().iter_mut();
+        for (place, (cut, distance)) in places.zip(cuts.iter().zip(distances())) {
             let is_after = u64::from(step(*cut) != *cut);
-            u16::try_from((distance >> shift) * 2 + is_after).ok()
-        });
+            *place = ((distance >> shift) * 2 + is_after) as u16;
+        }
         Some(Self::Near {
             base,
             shift,
-            codes: codes.collect::<Option<_>>()?,
+            codes: codes.into_boxed_slice(),
         })
     }
 
@@ -63,14 +70,16 @@ impl Cuts {
                     return 0;
                 };
                 let step = distance >> shift;
-                if step > u64::from(u16::MAX >> 1) {
-                    return codes.len();
-                }
                 // Between two steps is after a cut that lies right after the first.
                 let is_between = u64::from(step << shift != distance);
-                let code = (step * 2 + is_between) as u16;
-                let below: u16 = codes.iter().map(|cut| u16::from(*cut <= code)).sum();
-                usize::from(below)
+                let code = (step.min(STEP_MAX + 1) * 2 + is_between).min(LAST) as u16;
+                let mut below = [0; LANES];
+                for lanes in codes {
+                    for (below, cut) in below.iter_mut().zip(lanes) {
+                        *below += u16::from(*cut <= code);
+                    }
+                }
+                usize::from(below.iter().sum::<u16>())
             }
             Self::Far(cuts) => cuts.partition_point(|cut| *cut <= ordinal),
         }
@@ -79,7 +88,9 @@ impl Cuts {
     pub fn decode(&self) -> Vec<Ordinal> {
         match self {
             Self::Near { base, shift, codes } => codes
+                .as_flattened()
                 .iter()
+                .take_while(|code| **code != FILLER)
                 .map(|code| base + (u64::from(code >> 1) << shift) + u64::from(code & 1))
                 .collect(),
             Self::Far(cuts) => cuts.to_vec(),
@@ -88,7 +99,7 @@ impl Cuts {
 
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Near { codes, .. } => codes.len() * 2,
+            Self::Near { codes, .. } => size_of_val(&**codes),
             Self::Far(cuts) => cuts.len() * 8,
         }
     }

@@ -459,5 +459,5 @@ fn divide<'e, K>(entries: &'e mut [Entry<K>], capacity: usize, groups: &mut Vec<
 fn sampled_division<K>(entries: &[Entry<K>]) -> Division {
     let step = entries.len().div_ceil(ENTRIES_MAX).max(1);
     let sample = entries.iter().step_by(step);
-    Block::of(sample.map(|entry| entry.conjunction.predicates.as_slice())).division()
+    Block::of(sample.map(|entry| entry.conjunction.predicates.as_slice())).division_of_sample()
 }
