@@ -42,7 +42,15 @@ fn main() {
         .filter(|count| !is_quick || *count <= 10_000);
     println!(
         "{:<12} {:>9} {:>8} {:>11} {:>11} {:>7} {:>8} {:>9} {:>9}",
-        "workload", "rules", "match", "index µs", "floor µs", "ratio", "B/rule", "put µs", "remove µs"
+        "workload",
+        "rules",
+        "match",
+        "index µs",
+        "floor µs",
+        "ratio",
+        "B/rule",
+        "put µs",
+        "remove µs"
     );
     for (name, make) in WORKLOADS {
         for count in counts.clone() {
@@ -59,7 +67,11 @@ fn compile(rule: &Rule) -> Expression {
 /// Expressions are let go as the set takes them in, so that a million fit anywhere.
 fn set_of(rules: &[Rule]) -> ExpressionSet<u32> {
     let set = ExpressionSet::new();
-    set.apply((0..).zip(rules).map(|(key, rule)| Edit::Put(key, compile(rule))));
+    set.apply(
+        (0..)
+            .zip(rules)
+            .map(|(key, rule)| Edit::Put(key, compile(rule))),
+    );
     set
 }
 
@@ -72,14 +84,17 @@ fn measure(name: &str, rules: &[Rule]) {
 
     let mut held = 0;
     for (person, snapshot) in people.iter().zip(&snapshots) {
-        let mut keys = set.matching(&workload::scope(snapshot), &mut matches).to_vec();
+        let mut keys = set
+            .matching(&workload::scope(snapshot), &mut matches)
+            .to_vec();
         floor.matching(person, &mut found);
         keys.sort_unstable();
         assert_eq!(keys, found, "{person:?}");
         held += keys.len();
     }
     let index_us = median_us(|at| {
-        set.matching(&workload::scope(&snapshots[at]), &mut matches).len()
+        set.matching(&workload::scope(&snapshots[at]), &mut matches)
+            .len()
     });
     let floor_us = median_us(|at| {
         floor.matching(&people[at], &mut found);

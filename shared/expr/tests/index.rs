@@ -383,7 +383,9 @@ fn check_people(
         let expected: Vec<u32> = holding.map(|(k, _)| k).filter(|k| is_in(*k)).collect();
         let snapshot = person.snapshot();
         for set in sets {
-            let mut found = set.matching(&workload::scope(&snapshot), &mut matches).to_vec();
+            let mut found = set
+                .matching(&workload::scope(&snapshot), &mut matches)
+                .to_vec();
             found.sort_unstable();
             assert_eq!(found, expected, "{person:?}");
         }
@@ -397,7 +399,11 @@ fn readers_see_one_state_or_the_next() {
     let compile = |source: &str| Expression::compile(source, &Vocabulary::subject()).unwrap();
     let set = ExpressionSet::with_entries_max(4);
     let noise = compile("profile.b == 'never' && profile.c > 3");
-    let kinds = ["has(profile.a)", "profile.a == 1 || profile.a == 2", "profile.a < 9"];
+    let kinds = [
+        "has(profile.a)",
+        "profile.a == 1 || profile.a == 2",
+        "profile.a < 9",
+    ];
     let kinds = kinds.map(compile);
     let kind = |key: u32| &kinds[key as usize % kinds.len()];
     set.apply((0..5).map(|key| Edit::Put(key, kind(key).clone())));
@@ -421,7 +427,10 @@ fn readers_see_one_state_or_the_next() {
                     found.sort_unstable();
                     let first = found[0];
                     assert_eq!(found, (first..first + 5).collect::<Vec<_>>());
-                    assert!((before..=after).contains(&first), "{before} {first} {after}");
+                    assert!(
+                        (before..=after).contains(&first),
+                        "{before} {first} {after}"
+                    );
                 }
             });
         }

@@ -8,9 +8,7 @@ use attune_api::{
     profile::v1::Snapshot,
     r#type::v1::{Context, Location, Money},
 };
-use attune_expr::{
-    Expression, ItemScope, Judged, SubjectScope, Vocabulary, parse_time,
-};
+use attune_expr::{Expression, ItemScope, Judged, SubjectScope, Vocabulary, parse_time};
 use serde_json::json;
 
 fn snapshot() -> Snapshot {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use attune_api::rules::v1::{Placement, Rule, Strategy};
-use attune_expr::{Expression, ExpressionSet};
+use attune_expr::{Edit, Expression, ExpressionSet};
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -35,12 +35,13 @@ pub struct Parts {
     names: Names,
     plans: FxHashMap<Arc<str>, Arc<PlacementPlan>>,
     condition_set: ExpressionSet<ConditionId>,
-    stale: Stale,
+    condition_edits: Vec<Edit<ConditionId>>,
+    has_stale_placements: bool,
 }
 
 /// The same condition in many rules is judged once.
 struct Condition {
-    expression: Expression,
+    source: Arc<str>,
     rule_count: usize,
 }
 
@@ -51,22 +52,12 @@ struct Names {
     groups: HashMap<String, GroupId>,
 }
 
-/// What has to be put together anew.
-#[derive(Default)]
-struct Stale {
-    placements: bool,
-    conditions: bool,
-}
-
 impl Parts {
     pub fn clear(&mut self) {
         *self = Self {
             condition_count: self.condition_count,
             names: std::mem::take(&mut self.names),
-            stale: Stale {
-                placements: true,
-                conditions: true,
-            },
+            has_stale_placements: true,
             ..Self::default()
         };
     }
@@ -80,7 +71,7 @@ impl Parts {
                 self.placements.remove(id);
             }
         }
-        self.stale.placements = true;
+        self.has_stale_placements = true;
     }
 
     pub fn put_strategy(&mut self, id: &str, strategy: Option<&Strategy>, items: &mut Items) {
@@ -94,7 +85,7 @@ impl Parts {
                 self.strategies.remove(id);
             }
         }
-        self.stale.placements = true;
+        self.has_stale_placements = true;
     }
 
     pub fn put_rule(&mut self, id: &str, rule: Option<&Rule>, items: &mut Items) {
@@ -149,13 +140,14 @@ impl Parts {
 
     fn take_condition(&mut self, when: Expression) -> ConditionId {
         let next = self.condition_count + 1;
+        let source: Arc<str> = when.source().into();
         let ids = &mut self.condition_ids;
-        let id = *ids.entry(when.source().into()).or_insert(next);
+        let id = *ids.entry(Arc::clone(&source)).or_insert(next);
         let held = self.conditions.entry(id).or_insert_with(|| {
             self.condition_count = next;
-            self.stale.conditions = true;
+            self.condition_edits.push(Edit::Put(id, when));
             Condition {
-                expression: when,
+                source,
                 rule_count: 0,
             }
         });
@@ -169,16 +161,15 @@ impl Parts {
         };
         held.rule_count -= 1;
         if held.rule_count == 0 {
-            self.condition_ids.remove(held.expression.source());
+            self.condition_ids.remove(&held.source);
             self.conditions.remove(&id);
-            self.stale.conditions = true;
+            self.condition_edits.push(Edit::Remove(id));
         }
     }
 
     /// Puts the pieces together; what did not change is shared with what is in force.
     pub fn assemble(&mut self, items: &mut Items) -> RuleBase {
-        let stale = std::mem::take(&mut self.stale);
-        if stale.placements {
+        if std::mem::take(&mut self.has_stale_placements) {
             let placements = self.placements.values();
             let plans = placements.map(|placement| {
                 let loose = convert::plan::placement(placement, items);
@@ -187,14 +178,12 @@ impl Parts {
             });
             self.plans = plans.collect();
         }
-        if stale.conditions {
-            let conditions = self.conditions.iter();
-            let conditions = conditions.map(|(id, held)| (held.expression.clone(), *id));
-            self.condition_set = conditions.collect();
+        if !self.condition_edits.is_empty() {
+            self.condition_set.apply(self.condition_edits.drain(..));
         }
         RuleBase {
             placements: self.plans.clone(),
-            conditions: self.condition_set.clone(),
+            conditions: self.condition_set.snapshot(),
             rules: self.tables.clone(),
         }
     }

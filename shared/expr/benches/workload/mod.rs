@@ -77,11 +77,11 @@ pub fn rules(count: usize, seed: u64) -> Vec<Rule> {
     rules_narrowed(count, 1.0, seed)
 }
 
-/// Rules of which about 50 hold for the average person, however many there are: the
-/// more rules, the narrower each. Set of countries, span of ages and number of days all
+/// Rules of which about 50 hold for the average person, from 10,000 rules on: the more
+/// rules, the narrower each. Set of countries, span of ages and number of days all
 /// shrink by the cube root of `10,000 / count`, so that their product shrinks by that.
 pub fn rules_at_50(count: usize, seed: u64) -> Vec<Rule> {
-    rules_narrowed(count, (10_000.0 / count as f64).cbrt(), seed)
+    rules_narrowed(count, (10_000.0 / count as f64).cbrt().min(1.0), seed)
 }
 
 fn rules_narrowed(count: usize, scale: f64, seed: u64) -> Vec<Rule> {

@@ -84,7 +84,10 @@ impl Accepts {
     /// What compares so with a value.
     pub fn compared(comparison: Comparison, with: Ordinal) -> Self {
         let below = || with.checked_sub(1).map(|high| Self::range(0, high));
-        let above = || with.checked_add(1).map(|low| Self::range(low, Ordinal::MAX));
+        let above = || {
+            with.checked_add(1)
+                .map(|low| Self::range(low, Ordinal::MAX))
+        };
         match comparison {
             Comparison::Equal => Self::point(with),
             Comparison::NotEqual => Self {

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     eval,
-    node::{Comparison, Function, Literal, Load, Node, Quantifier},
+    functions::Function,
+    node::{Comparison, Literal, Load, Node, Quantifier},
     scope::Scope,
     value::parse_time,
     vocabulary::Kind,
@@ -85,7 +86,9 @@ pub(crate) fn of(node: &Node, names: &mut Names) -> Option<Atom> {
             }
             _ => Some(truth(node, names)),
         },
-        Node::Load(_) | Node::Member(..) | Node::Index(..) => Some(truth(node, names)),
+        Node::Load(_) | Node::Member(..) | Node::Index(..) | Node::Aggregate(_) => {
+            Some(truth(node, names))
+        }
         _ => None,
     }
 }
@@ -101,12 +104,14 @@ fn written(literal: &Literal) -> Option<Written<'_>> {
     match literal {
         Literal::Bool(b) => Some(Written::Other(Like::Bool, u64::from(*b))),
         Literal::Int(n) => number(*n as f64),
+        Literal::Uint(n) => number(*n as f64),
         Literal::Number(n) => number(*n),
         // Equals a time, too, which no symbol could say.
         Literal::Text(text) if parse_time(text).is_some() => None,
         Literal::Text(text) => Some(Written::Text(text)),
         Literal::Time(ms) => Some(Written::Other(Like::Time, accepts::of_signed(*ms))),
         Literal::Duration(ms) => Some(Written::Other(Like::Duration, accepts::of_signed(*ms))),
+        Literal::Null | Literal::Bytes(_) | Literal::Version(_) | Literal::Type(_) => None,
     }
 }
 
@@ -208,19 +213,21 @@ fn tested(test: &Node, known: Option<Like>) -> Option<Like> {
     };
     match test {
         Node::Compare(comparison, left, right) => match (&**left, &**right) {
-            (Node::Load(Load::Variable), Node::Literal(literal))
-            | (Node::Literal(literal), Node::Load(Load::Variable)) => {
+            (Node::Load(Load::Variable(_)), Node::Literal(literal))
+            | (Node::Literal(literal), Node::Load(Load::Variable(_))) => {
                 let is_ordered = !matches!(comparison, Comparison::Equal);
                 agreeing(literal, is_ordered).filter(|_| *comparison != Comparison::NotEqual)
             }
             _ => None,
         },
         Node::In(needle, list) => match (&**needle, &**list) {
-            (Node::Load(Load::Variable), Node::List(nodes)) if !nodes.is_empty() => {
+            (Node::Load(Load::Variable(_)), Node::List(nodes)) if !nodes.is_empty() => {
                 nodes.iter().try_fold(known, |known, node| match node {
                     Node::Literal(literal) => {
                         let like = elementary(literal)?.like();
-                        known.is_none_or(|known| known == like).then_some(Some(like))
+                        known
+                            .is_none_or(|known| known == like)
+                            .then_some(Some(like))
                     }
                     _ => None,
                 })?
@@ -247,10 +254,12 @@ fn passing(test: &Node, attribute: AttributeId, names: &mut Names) -> Accepts {
             _ => Accepts::nothing(),
         },
         Node::In(_, list) => match &**list {
-            Node::List(nodes) => nodes.iter().fold(Accepts::nothing(), |all, node| match node {
-                Node::Literal(literal) => all.union(&compare(Comparison::Equal, literal)),
-                _ => all,
-            }),
+            Node::List(nodes) => nodes
+                .iter()
+                .fold(Accepts::nothing(), |all, node| match node {
+                    Node::Literal(literal) => all.union(&compare(Comparison::Equal, literal)),
+                    _ => all,
+                }),
             _ => Accepts::nothing(),
         },
         Node::Or(nodes) => nodes.iter().fold(Accepts::nothing(), |all, node| {

@@ -237,7 +237,9 @@ impl Draft {
             let end = high
                 .checked_add(1)
                 .map_or(self.rows.len(), |next| self.cut(next));
-            self.rows[start..end].iter_mut().for_each(|row| *row |= mask);
+            self.rows[start..end]
+                .iter_mut()
+                .for_each(|row| *row |= mask);
         }
     }
 

@@ -2,16 +2,13 @@
 //! kind they are read as, and the texts they are compared with. The writer counts who
 //! mentions what; readers get an immutable table.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::{HashTrieMapSync, VectorSync};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::accepts::Ordinal;
-use crate::node::{Load, Node};
+use crate::node::Node;
 
 /// The kind a value is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -274,7 +271,7 @@ impl Names {
 
 fn is_costly(ask: &Ask) -> bool {
     let is_lookup = match &ask.node {
-        Node::Load(load) => !matches!(load, Load::Variable),
+        Node::Load(_) => true,
         Node::Member(of, _) => matches!(**of, Node::Load(_)),
         _ => false,
     };

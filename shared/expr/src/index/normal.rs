@@ -68,9 +68,7 @@ impl Normalizer<'_> {
             (Node::Literal(literal), _) => constant(literal_holds(literal) != is_negated),
             (Node::And(nodes), false) | (Node::Or(nodes), true) => self.all(nodes, is_negated),
             (Node::Or(nodes), false) | (Node::And(nodes), true) => {
-                let parts = nodes.iter().map(|part| self.of(part, is_negated)).collect();
-                self.any(parts)
-                    .unwrap_or_else(|| self.residual(node, is_negated))
+                self.some(node, nodes, is_negated)
             }
             (Node::Conditional(parts), _) => {
                 let [condition, then, otherwise] = &**parts;
@@ -84,11 +82,21 @@ impl Normalizer<'_> {
                     .and_then(|cases| self.any(cases))
                     .unwrap_or_else(|| self.residual(node, is_negated))
             }
+            (Node::AtLeast(1, nodes), false) => self.some(node, nodes, is_negated),
+            (Node::AtLeast(least, nodes), false) if *least as usize == nodes.len() => {
+                self.all(nodes, is_negated)
+            }
             _ => match atoms::of(node, self.names) {
                 Some(atom) => self.atom(atom, is_negated),
                 None => self.residual(node, is_negated),
             },
         }
+    }
+
+    fn some(&mut self, whole: &Node, nodes: &[Node], is_negated: bool) -> Disjunction {
+        let parts = nodes.iter().map(|part| self.of(part, is_negated)).collect();
+        self.any(parts)
+            .unwrap_or_else(|| self.residual(whole, is_negated))
     }
 
     fn all(&mut self, nodes: &[Node], is_negated: bool) -> Disjunction {

@@ -2,6 +2,8 @@
 //! to know, and once, however many expressions read it. Holds ordinals only, in memory
 //! that the next subject reuses.
 
+use std::ops::ControlFlow;
+
 use super::{
     accepts::{self, Ordinal},
     names::{Ask, Attribute, AttributeId, Attributes, Like, Part, UNKNOWN_TEXT, View},
@@ -144,6 +146,7 @@ fn ordinal(value: &Value<'_>, like: Like, attribute: &Attribute) -> Option<Ordin
             Some(known.copied().unwrap_or(UNKNOWN_TEXT))
         }
         (Like::Number, Value::Int(n)) => accepts::of_number(*n as f64),
+        (Like::Number, Value::Uint(n)) => accepts::of_number(*n as f64),
         (Like::Number, Value::Number(n)) => accepts::of_number(*n),
         (Like::Bool, Value::Bool(b)) => Some(u64::from(*b)),
         (Like::Time, Value::Time(ms)) | (Like::Duration, Value::Duration(ms)) => {
@@ -165,11 +168,12 @@ fn elements(list: &Value<'_>, like: Like, attribute: &Attribute, ordinals: &mut 
     match list {
         Value::Texts(texts) => texts.iter().for_each(|text| take(&Value::text(text))),
         Value::Protos(values) => values.iter().for_each(|value| take(&Value::from(value))),
-        other => other
-            .elements()
-            .into_iter()
-            .flatten()
-            .for_each(|element| take(&element)),
+        other => {
+            other.visit(|element| {
+                take(&element);
+                ControlFlow::Continue(())
+            });
+        }
     }
 }
 

@@ -438,7 +438,11 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
 }
 
 /// Divides entries in two, and those again, until each group fits.
-fn divide<'e, K>(entries: &'e mut [Entry<K>], capacity: usize, groups: &mut Vec<&'e mut [Entry<K>]>) {
+fn divide<'e, K>(
+    entries: &'e mut [Entry<K>],
+    capacity: usize,
+    groups: &mut Vec<&'e mut [Entry<K>]>,
+) {
     let pieces = entries.len().div_ceil(capacity);
     if pieces < 2 {
         groups.push(entries);
@@ -448,9 +452,7 @@ fn divide<'e, K>(entries: &'e mut [Entry<K>], capacity: usize, groups: &mut Vec<
     // Whole groups on either side, however the sample would have it.
     let before = (pieces * division.eighths / 8).clamp(1, pieces - 1);
     let at = entries.len() * before / pieces;
-    entries.select_nth_unstable_by_key(at, |entry| {
-        division.key(&entry.conjunction.predicates)
-    });
+    entries.select_nth_unstable_by_key(at, |entry| division.key(&entry.conjunction.predicates));
     let (left, right) = entries.split_at_mut(at);
     divide(left, capacity, groups);
     divide(right, capacity, groups);

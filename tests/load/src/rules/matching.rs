@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, anyhow, ensure};
 use attune_api::profile::v1::Snapshot;
-use attune_expr::{Expression, ExpressionSet, Vocabulary};
+use attune_expr::{Expression, ExpressionSet, Matches, Vocabulary};
 
 use super::{
     peers::Peers,
@@ -72,14 +72,13 @@ fn measure(rules: &[Rule], people: &[Person], time: Duration) -> Result<Row> {
     let snapshots: Vec<Snapshot> = people.iter().map(Person::snapshot).collect();
     let held = check(&index, &floor, rules, people, &snapshots)?;
 
-    let mut found = Vec::new();
+    let (mut matches, mut found) = (Matches::default(), Vec::new());
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     // In turn, so that a slow minute of the machine slows both.
     while ours.len() < ROUNDS_MIN || begin.elapsed() < 2 * time {
         ours.push(round(&snapshots, |snapshot| {
-            matching(&index, snapshot, &mut found);
-            found.len()
+            matching(&index, snapshot, &mut matches).len()
         }));
         theirs.push(round(people, |person| {
             floor.matching(person, &mut found);
@@ -118,10 +117,11 @@ fn check(
     people: &[Person],
     snapshots: &[Snapshot],
 ) -> Result<usize> {
-    let (mut found, mut held) = (Vec::new(), 0);
+    let (mut matches, mut found, mut held) = (Matches::default(), Vec::new(), 0);
     for ((person, snapshot), expected) in people.iter().zip(snapshots).zip(expected(rules, people))
     {
-        matching(index, snapshot, &mut found);
+        found.clear();
+        found.extend(matching(index, snapshot, &mut matches));
         found.sort_unstable();
         ensure!(found == expected, "the index is wrong about {person:?}");
         floor.matching(person, &mut found);
@@ -141,15 +141,17 @@ fn expected(rules: &[Rule], people: &[Person]) -> Vec<Vec<u32>> {
     people.iter().map(of).collect()
 }
 
-/// Leaves the rules that hold in `found`, in any order.
-pub fn matching(index: &ExpressionSet<u32>, snapshot: &Snapshot, found: &mut Vec<u32>) {
-    let scope = workload::scope(snapshot);
-    found.clear();
-    found.extend(index.matching(&scope));
+/// The rules that hold, in any order.
+pub fn matching<'m>(
+    index: &ExpressionSet<u32>,
+    snapshot: &Snapshot,
+    matches: &'m mut Matches<u32>,
+) -> &'m [u32] {
+    index.matching(&workload::scope(snapshot), matches)
 }
 
 pub fn index(rules: &[Rule]) -> Result<ExpressionSet<u32>> {
-    Ok((0..).zip(compile(rules)?).map(|(n, e)| (e, n)).collect())
+    Ok((0..).zip(compile(rules)?).collect())
 }
 
 /// On all cores: parsing is most of what a million rules take.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use attune_expr::Matches;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
@@ -52,13 +53,14 @@ pub(super) type ActiveRules<'a> = SmallVec<[&'a Arc<RulePlan>; 8]>;
 pub(super) fn judge_conditions(
     scene: &Scene<'_>,
     request: &Request<'_>,
+    matches: &mut Matches<ConditionId>,
     holding: &mut FxHashSet<ConditionId>,
 ) {
     holding.clear();
     let rules = &scene.base.rules;
     let mut asks = request.placements.iter();
     if asks.any(|ask| rules.tables(&ask.plan.id).any(|t| t.has_conditions())) {
-        holding.extend(scene.base.conditions.matching(request.scope));
+        holding.extend(scene.base.conditions.matching(request.scope, matches));
     }
 }
 

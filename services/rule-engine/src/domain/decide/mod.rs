@@ -15,7 +15,7 @@ pub mod trace;
 use std::sync::Arc;
 
 use attune_api::catalog::v1::ItemState;
-use attune_expr::Scope;
+use attune_expr::{Matches, Scope};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
@@ -161,6 +161,7 @@ pub struct Scratch {
     blocked: Places,
     /// Conditions that hold for this request.
     holding: FxHashSet<ConditionId>,
+    matches: Matches<ConditionId>,
     sources: sources::Workspace,
     tally: Tally,
 }
@@ -179,7 +180,7 @@ pub fn decide(
     for index in request.cart {
         scratch.blocked.get_or_insert(*index, THERE);
     }
-    active::judge_conditions(scene, request, &mut scratch.holding);
+    active::judge_conditions(scene, request, &mut scratch.matches, &mut scratch.holding);
     stages.done(Stage::Conditions);
     request
         .placements

@@ -9,7 +9,7 @@ mod table;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use attune_expr::ExpressionSet;
+use attune_expr::Snapshot;
 use rustc_hash::FxHashMap;
 
 use super::{caps::Cap, items::ItemIndex};
@@ -25,8 +25,8 @@ pub use table::{RuleTable, Rules};
 #[derive(Debug, Default)]
 pub struct RuleBase {
     pub placements: FxHashMap<Arc<str>, Arc<PlacementPlan>>,
-    /// Conditions of rules; each value is a [`RulePlan::condition`].
-    pub conditions: ExpressionSet<ConditionId>,
+    /// Conditions of rules; each key is a [`RulePlan::condition`].
+    pub conditions: Arc<Snapshot<ConditionId>>,
     pub rules: Rules,
 }
 
