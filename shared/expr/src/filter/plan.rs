@@ -205,7 +205,9 @@ impl<'a, C: Columns> Planner<'a, C> {
             }
             // That exactly one passes cannot be told from the elements one by one.
             Node::Quantify(quantifier, list, test)
-                if is_load(list) && !reads_item(test) && *quantifier != Quantifier::ExistsOne =>
+                if is_load(list)
+                    && !reads_item(test)
+                    && *quantifier != Quantifier::ExistsOne =>
             {
                 Test::Quantify(*quantifier)
             }
