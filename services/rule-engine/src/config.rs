@@ -18,8 +18,23 @@ pub struct Config {
     /// Decisions are stored at the latest after so many milliseconds.
     #[schemars(range(min = 1))]
     pub decision_flush_ms: u64,
-    /// Decisions and outcomes older than this are dropped. 0 keeps them for ever.
+    /// Decisions, outcomes and counts older than this are dropped. 0 keeps them for ever.
     pub decision_retention_days: u32,
+    /// Exposures, clicks and dismissals are put down to a decision for so many hours
+    /// after it.
+    #[schemars(range(min = 1, max = 8_760))]
+    pub attribution_click_hours: u32,
+    /// Conversions are put down to a decision for so many hours after it.
+    #[schemars(range(min = 1, max = 8_760))]
+    pub attribution_conversion_hours: u32,
+    /// Outcomes are taken for so many hours beyond the longer of the two, without being
+    /// attributed; then the slot's token has expired.
+    #[schemars(range(max = 8_760))]
+    pub outcome_grace_hours: u32,
+    /// Counts kept per workspace and day of where and what was shown; beyond it channels
+    /// and items are counted together.
+    #[schemars(range(min = 1))]
+    pub report_rows_per_day_max: u32,
     /// What behaviour has taught is stored at most this often, in seconds; what came
     /// after is read from the log again at the next start.
     #[schemars(range(min = 1))]
@@ -45,6 +60,10 @@ impl Default for Config {
             decision_queue_max: 20_000,
             decision_flush_ms: 200,
             decision_retention_days: 90,
+            attribution_click_hours: 24,
+            attribution_conversion_hours: 168,
+            outcome_grace_hours: 168,
+            report_rows_per_day_max: 200_000,
             model_snapshot_interval_s: 300,
             purchasers_max: 200_000,
             similar_items_max: 100_000,

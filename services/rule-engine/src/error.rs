@@ -14,6 +14,9 @@ pub enum Error {
     /// Some of the violations are tokens that were not signed here.
     #[error("{0}")]
     TokenInvalid(Violations),
+    /// Some of the violations are tokens that are no longer taken.
+    #[error("{0}")]
+    TokenExpired(Violations),
     #[error("{kind} {id} does not exist")]
     NotFound { kind: &'static str, id: String },
     #[error(transparent)]
@@ -41,6 +44,7 @@ impl Error {
         let fault = match self {
             Self::Invalid(violations) => Fault::invalid(violations),
             Self::TokenInvalid(violations) => Fault::token_invalid(violations),
+            Self::TokenExpired(violations) => Fault::token_expired(violations),
             Self::NotFound { kind, id } => Fault::not_found(kind, id),
             Self::Resource(error) => error.into_fault(SERVICE, request_id),
             Self::Storage(error) => error.to_fault(SERVICE, request_id),

@@ -15,7 +15,8 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use attune_api::rules::v1::{
-    DecideRequest, DecideResponse, rule_service_server::RuleServiceServer,
+    DecideRequest, DecideResponse, analysis_service_server::AnalysisServiceServer,
+    rule_service_server::RuleServiceServer,
 };
 use attune_events::{Consumer, LogSource};
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks, Workspace};
@@ -27,8 +28,9 @@ use tonic::service::RoutesBuilder;
 pub use config::Config;
 pub use error::{Error, SERVICE};
 
-use domain::{decide::Stages, token::TokenKey};
+use domain::{attribution::Windows, decide::Stages, token::TokenKey};
 use service::{
+    analysis::Analysis,
     decide::Decider,
     decision_log::DecisionLog,
     exposures, filters,
@@ -36,6 +38,7 @@ use service::{
     metrics::Metrics,
     outcomes::Outcomes,
     replicas::Revisions,
+    reports::Reports,
     retention,
     rules::Rules,
     snapshots,
@@ -43,8 +46,11 @@ use service::{
 };
 
 /// The schema of this service's database.
-pub static MIGRATIONS: Migrations =
-    attune_storage::migrations!["0001_rule_engine.sql", "0003_exposures.sql"];
+pub static MIGRATIONS: Migrations = attune_storage::migrations![
+    "0001_rule_engine.sql",
+    "0003_exposures.sql",
+    "0004_reports.sql",
+];
 
 /// The rule-engine. Cheap to clone.
 #[derive(Clone)]
@@ -64,6 +70,8 @@ struct Inner {
     decider: Arc<Decider>,
     outcomes: Arc<Outcomes>,
     decision_log: Arc<DecisionLog>,
+    analysis: Arc<Analysis>,
+    reports: Arc<Reports>,
     /// By the name of the log.
     following: Mutex<Vec<(&'static str, attune_events::Progress)>>,
 }
@@ -82,12 +90,18 @@ impl RuleEngine {
         revisions.load(&database, &rules, &workspaces).await?;
         let known = exposures::load(&database, &workspaces).await?;
         let metrics = Arc::new(Metrics::new());
+        let reports = Arc::new(Reports::new(&database, config.report_rows_per_day_max));
         let decision_log = Arc::new(DecisionLog::new(
             &database,
             config.decision_queue_max,
             Duration::from_millis(config.decision_flush_ms),
             &metrics,
+            &reports,
         ));
+        let analysis = Arc::new(Analysis {
+            database: database.clone(),
+            decision_log: Arc::clone(&decision_log),
+        });
         let decider = Arc::new(Decider {
             workspaces: Arc::clone(&workspaces),
             token_key: token_key.clone(),
@@ -98,6 +112,11 @@ impl RuleEngine {
             workspaces: Arc::clone(&workspaces),
             database: database.clone(),
             token_key,
+            windows: Windows::of_hours(
+                config.attribution_click_hours,
+                config.attribution_conversion_hours,
+                config.outcome_grace_hours,
+            ),
             decision_log: Arc::clone(&decision_log),
             metrics,
         });
@@ -113,6 +132,8 @@ impl RuleEngine {
             decider,
             outcomes,
             decision_log,
+            analysis,
+            reports,
             following: Mutex::default(),
         })))
     }
@@ -130,6 +151,12 @@ impl RuleEngine {
             RuleServiceServer::new(rules).max_decoding_message_size(MESSAGE_BYTES_MAX),
         );
         routes.add_service(decisions);
+        let looking_back = rpc::LookingBack {
+            analysis: Arc::clone(&self.0.analysis),
+        };
+        routes.add_service(
+            AnalysisServiceServer::new(looking_back).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        );
     }
 
     /// This service publishes nothing.
@@ -143,6 +170,8 @@ impl RuleEngine {
         let inner = &self.0;
         inner.rules.connect(peers.catalog.clone());
         inner.decision_log.start(tasks);
+        let counting = Arc::clone(&inner.reports).follow(tasks.clone());
+        tasks.spawn("report counts", counting);
         self.follow(tasks, peers);
         let (database, workspaces) = (inner.database.clone(), Arc::clone(&inner.workspaces));
         tasks.spawn(

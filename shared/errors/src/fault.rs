@@ -192,6 +192,11 @@ impl Fault {
         Self::new(Reason::TokenInvalid, "a token is not valid").fields(violations)
     }
 
+    /// Tokens that were good once, by the fields that hold them.
+    pub fn token_expired(violations: Violations) -> Self {
+        Self::new(Reason::TokenExpired, "a token has expired").fields(violations)
+    }
+
     pub fn peer_unauthenticated() -> Self {
         Self::new(
             Reason::PeerUnauthenticated,
@@ -264,9 +269,10 @@ impl From<Fault> for Status {
 fn code_of(reason: Reason) -> Code {
     match reason {
         Reason::Unspecified | Reason::Internal => Code::Internal,
-        Reason::InvalidFields | Reason::MalformedBody | Reason::TokenInvalid => {
-            Code::InvalidArgument
-        }
+        Reason::InvalidFields
+        | Reason::MalformedBody
+        | Reason::TokenInvalid
+        | Reason::TokenExpired => Code::InvalidArgument,
         Reason::PayloadTooLarge | Reason::PositionTrimmed => Code::OutOfRange,
         Reason::ResourceNotFound => Code::NotFound,
         Reason::ResourceExists => Code::AlreadyExists,

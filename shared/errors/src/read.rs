@@ -128,6 +128,11 @@ mod tests {
                 Code::InvalidArgument,
             ),
             (
+                Fault::token_expired(Violations::of("a", "b")),
+                Reason::TokenExpired,
+                Code::InvalidArgument,
+            ),
+            (
                 Fault::shutting_down(second),
                 Reason::ShuttingDown,
                 Code::Unavailable,

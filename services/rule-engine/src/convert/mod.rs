@@ -1,6 +1,7 @@
 //! Contract to domain and back, and every rule about what a field may hold. Asks no
 //! database: what depends on stored things is looked up by the use cases.
 
+pub mod analysis;
 pub mod answer;
 pub mod asks;
 pub mod check;

@@ -1,6 +1,7 @@
 //! Deciding, as ideas: items, attention, likeness, rules and how they make an answer.
 //! Pure and synchronous: no transport, no database, no clock.
 
+pub mod attribution;
 pub mod audience;
 pub mod bits;
 pub mod caps;
@@ -17,6 +18,7 @@ pub mod plan;
 pub mod popularity;
 pub mod projected;
 pub mod ranked;
+pub mod report;
 pub mod schedule;
 pub mod subject;
 pub mod token;

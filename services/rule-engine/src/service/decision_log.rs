@@ -16,7 +16,10 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::{Notify, oneshot};
 
-use super::metrics::Metrics;
+use super::{
+    metrics::Metrics,
+    reports::{self, Counts, Reports},
+};
 use crate::{
     convert::answer::{self, Header},
     domain::{decide::Decided, plan::PlacementPlan},
@@ -65,6 +68,7 @@ pub struct DecisionLog {
 struct Writer {
     queue: Arc<Queue>,
     database: Database,
+    reports: Arc<Reports>,
     flush_after: Duration,
 }
 
@@ -74,6 +78,7 @@ impl DecisionLog {
         queue_max: usize,
         flush_after: Duration,
         metrics: &Arc<Metrics>,
+        reports: &Arc<Reports>,
     ) -> Self {
         let queue = Arc::new(Queue::default());
         Self {
@@ -82,6 +87,7 @@ impl DecisionLog {
             writer: Mutex::new(Some(Writer {
                 queue,
                 database: database.clone(),
+                reports: Arc::clone(reports),
                 flush_after,
             })),
             metrics: Arc::clone(metrics),
@@ -168,11 +174,11 @@ impl Writer {
         }
         // Off the reactor: encoding a full chunk is milliseconds of work.
         let encoded = tokio::task::spawn_blocking(move || chunks(batch.into_iter()));
-        let Ok(chunks) = encoded.await.map(Arc::new) else {
+        let Ok(chunks) = encoded.await else {
             return;
         };
         for tries in 1.. {
-            let Err(error) = insert(&self.database, &chunks).await else {
+            let Err(error) = self.insert(&chunks).await else {
                 return;
             };
             tracing::warn!(%error, tries, "decisions could not be stored");
@@ -183,49 +189,113 @@ impl Writer {
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
+
+    /// Stores chunks together with what they add to the counts.
+    async fn insert(&self, chunks: &Encoded) -> Result<(), Error> {
+        let mut fitting = Vec::with_capacity(chunks.len());
+        for (chunk, counts) in chunks {
+            fitting.push((chunk.clone(), self.reports.fit(counts.clone()).await?));
+        }
+        let fitting = Arc::new(fitting);
+        let inserting = Arc::clone(&fitting);
+        self.database
+            .write(move |tx: &mut Tx| {
+                let chunks = Arc::clone(&inserting);
+                Box::pin(async move { insert(tx, &chunks).await })
+            })
+            .await?;
+        for (_, counts) in fitting.iter() {
+            self.reports.note(counts);
+        }
+        Ok(())
+    }
 }
 
-async fn insert(database: &Database, chunks: &Arc<Vec<Chunk>>) -> Result<(), Error> {
-    let chunks = Arc::clone(chunks);
-    database
-        .write(move |tx: &mut Tx| {
-            let chunks = Arc::clone(&chunks);
-            Box::pin(async move { store::decisions::insert(tx, &chunks).await })
-        })
-        .await
+/// Chunks with what their decisions add to the counts.
+type Encoded = Vec<(Chunk, Counts)>;
+
+async fn insert(tx: &mut Tx, encoded: &Encoded) -> Result<(), Error> {
+    let chunks: Vec<Chunk> = encoded.iter().map(|(chunk, _)| chunk.clone()).collect();
+    let new = store::decisions::insert(tx, &chunks).await?;
+    // Chunks are in the order of their workspaces, and so are their counts.
+    let counted = encoded
+        .iter()
+        .filter(|(chunk, _)| new.contains(&chunk.last_id));
+    let counts = counted.flat_map(|(_, counts)| counts);
+    store::reports::add(tx, counts).await
+}
+
+/// What is collected of one workspace.
+#[derive(Default)]
+struct Collected {
+    data: BytesMut,
+    ids: Vec<uuid::Uuid>,
+    counts: Counts,
 }
 
 /// One chunk per workspace.
-fn chunks(batch: impl Iterator<Item = Logged>) -> Vec<Chunk> {
-    let mut by_workspace: BTreeMap<Arc<str>, (BytesMut, Vec<uuid::Uuid>)> = BTreeMap::new();
+fn chunks(batch: impl Iterator<Item = Logged>) -> Encoded {
+    let mut by_workspace: BTreeMap<Arc<str>, Collected> = BTreeMap::new();
     for logged in batch {
-        let (data, ids) = by_workspace.entry(logged.workspace).or_default();
-        let record = answer::record(&logged.header, &logged.plan, &logged.decided);
-        let record = record.into_bytes();
-        prost::encoding::encode_varint(record.len() as u64, data);
-        data.extend_from_slice(&record);
-        ids.push(logged.header.decision_id);
+        let Logged {
+            workspace,
+            header,
+            plan,
+            decided,
+        } = logged;
+        let collected = by_workspace.entry(Arc::clone(&workspace)).or_default();
+        let record = answer::record(&header, &plan, &decided).into_bytes();
+        prost::encoding::encode_varint(record.len() as u64, &mut collected.data);
+        collected.data.extend_from_slice(&record);
+        collected.ids.push(header.decision_id);
+        let channel = header.request.channel.as_str().into();
+        let (id, counts) = (header.decision_id, &mut collected.counts);
+        reports::count_decision(counts, &workspace, id, &channel, &plan, &decided);
     }
     let chunks = by_workspace.into_iter();
-    let chunks = chunks.filter_map(|(workspace, (data, ids))| {
-        Some(Chunk {
+    let chunks = chunks.filter_map(|(workspace, Collected { data, ids, counts })| {
+        let chunk = Chunk {
             workspace,
             first_id: ids.iter().min()?.to_string(),
             last_id: ids.iter().max()?.to_string(),
             count: ids.len() as i64,
             data: data.freeze(),
-        })
+        };
+        Some((chunk, counts))
     });
     chunks.collect()
 }
 
 /// Finds a decision in a chunk.
-pub fn find(mut chunk: Bytes, decision_id: &str) -> Option<Decision> {
-    while chunk.has_remaining() {
-        let decision = Decision::decode_length_delimited(&mut chunk).ok()?;
-        if decision.decision_id == decision_id {
-            return Some(decision);
+pub fn find(chunk: Bytes, decision_id: &str) -> Option<Decision> {
+    let is_it = |key: &Key| key.decision_id == decision_id;
+    let record = records(chunk).find(|(key, _)| is_it(key))?.1;
+    Decision::decode(record).ok()
+}
+
+/// What decisions are looked for by; the tags are the contract's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Key {
+    #[prost(string, tag = "1")]
+    pub decision_id: String,
+    #[prost(string, tag = "3")]
+    pub profile_id: String,
+    #[prost(string, tag = "5")]
+    pub placement: String,
+}
+
+/// The records of a chunk as bytes, each with its key.
+pub fn records(mut chunk: Bytes) -> impl Iterator<Item = (Key, Bytes)> {
+    std::iter::from_fn(move || {
+        if !chunk.has_remaining() {
+            return None;
         }
-    }
-    None
+        let length = prost::encoding::decode_varint(&mut chunk).ok()?;
+        let length = usize::try_from(length).ok()?;
+        if length > chunk.len() {
+            return None;
+        }
+        let record = chunk.split_to(length);
+        Some((Key::decode(record.clone()).ok()?, record))
+    })
 }

@@ -1,6 +1,7 @@
 //! Use cases of the rule-engine. Between the contract and the domain: takes checked
 //! requests, holds what is in memory, and keeps the database in step.
 
+pub mod analysis;
 pub mod decide;
 pub mod decision_log;
 pub mod exposures;
@@ -11,6 +12,7 @@ pub mod outcomes;
 pub mod parts;
 pub mod people;
 pub mod replicas;
+pub mod reports;
 pub mod retention;
 pub mod rules;
 pub mod snapshots;

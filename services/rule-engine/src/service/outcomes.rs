@@ -18,8 +18,8 @@ use super::{
     workspace::Workspaces,
 };
 use crate::{
-    convert,
-    domain::token::TokenKey,
+    convert::{self, outcomes::Taking},
+    domain::{attribution::Windows, token::TokenKey},
     error::Error,
     store::{self, outcomes::StoredOutcome},
 };
@@ -29,6 +29,7 @@ pub struct Outcomes {
     pub workspaces: Arc<Workspaces>,
     pub database: Database,
     pub token_key: TokenKey,
+    pub windows: Windows,
     pub decision_log: Arc<DecisionLog>,
     pub metrics: Arc<Metrics>,
 }
@@ -40,8 +41,13 @@ impl Outcomes {
         outcomes: &[Outcome],
     ) -> Result<RecordOutcomesResponse, Error> {
         let now_ms = time::now_ms();
-        let checked =
-            convert::outcomes::check(outcomes, &self.token_key, workspace.as_str(), now_ms)?;
+        let taking = Taking {
+            key: &self.token_key,
+            workspace: workspace.as_str(),
+            windows: self.windows,
+            now_ms,
+        };
+        let checked = convert::outcomes::check(outcomes, &taking)?;
         let state = self.workspaces.get_or_add(workspace.as_str());
         let effects = Arc::new(Effects::of(&state, &checked));
         let checked = Arc::new(checked);
@@ -95,12 +101,12 @@ impl Outcomes {
             })?;
         let outcomes = store::outcomes::of_decision(&self.database, workspace, &id).await?;
         let outcomes = outcomes.into_iter();
-        let outcomes = outcomes.map(|(position, outcome_type, value, time_ms)| RecordedOutcome {
-            position: position as i32,
-            r#type: outcome_type,
-            value,
-            time: Some(time::from_ms(time_ms)),
-            ..RecordedOutcome::default()
+        let outcomes = outcomes.map(|outcome| RecordedOutcome {
+            position: outcome.position as i32,
+            r#type: outcome.outcome_type,
+            value: outcome.value,
+            time: Some(time::from_ms(outcome.time_ms)),
+            attributed: outcome.attributed,
         });
         found.outcomes = outcomes.collect();
         Ok(found)

@@ -7,10 +7,9 @@ use attune_rpc::{Slept, Tasks};
 use attune_storage::{Database, Error, Tx};
 use uuid::Uuid;
 
-use crate::store;
+use crate::{domain::report::DAY_MS, store};
 
 const TRIM_EVERY: Duration = Duration::from_secs(3600);
-const DAY_MS: i64 = 86_400_000;
 
 /// Trims now and then until it is time to stop.
 pub async fn keep(tasks: Tasks, database: Database, days: u32) {
@@ -27,6 +26,7 @@ pub async fn keep(tasks: Tasks, database: Database, days: u32) {
 
 async fn trim(database: &Database, before_ms: i64) -> Result<(), Error> {
     let before = first_id_at(before_ms);
+    let before_day = before_ms.div_euclid(DAY_MS);
     let dropped: u64 = database
         .write(move |tx: &mut Tx| {
             let before = before.clone();
@@ -34,7 +34,8 @@ async fn trim(database: &Database, before_ms: i64) -> Result<(), Error> {
                 let decisions = store::decisions::trim(tx, &before).await?;
                 let outcomes = store::outcomes::trim(tx, &before).await?;
                 let exposures = store::exposures::trim(tx, before_ms).await?;
-                Ok::<u64, Error>(decisions + outcomes + exposures)
+                let counts = store::reports::trim(tx, before_day, &before).await?;
+                Ok::<u64, Error>(decisions + outcomes + exposures + counts)
             })
         })
         .await?;
@@ -45,7 +46,7 @@ async fn trim(database: &Database, before_ms: i64) -> Result<(), Error> {
 }
 
 /// The lowest id that a decision of this time could have.
-fn first_id_at(ms: i64) -> String {
+pub fn first_id_at(ms: i64) -> String {
     let ms = u64::try_from(ms).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(ms, &[0; 10])
         .into_uuid()

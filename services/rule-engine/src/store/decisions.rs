@@ -16,8 +16,9 @@ pub struct Chunk {
     pub data: Bytes,
 }
 
-/// Stores chunks. One that is stored already was committed by a try that seemed to fail.
-pub async fn insert(tx: &mut Tx, chunks: &[Chunk]) -> Result<(), Error> {
+/// Stores chunks and gives the last ids of those that were new. One that is stored
+/// already was committed by a try that seemed to fail.
+pub async fn insert(tx: &mut Tx, chunks: &[Chunk]) -> Result<Vec<String>, Error> {
     const INSERT: Insert = Insert {
         table: "decisions",
         columns: &[
@@ -27,7 +28,7 @@ pub async fn insert(tx: &mut Tx, chunks: &[Chunk]) -> Result<(), Error> {
             ("decision_count", Kind::Int),
             ("data", Kind::Bytes),
         ],
-        tail: "on conflict do nothing",
+        tail: "on conflict do nothing returning last_id",
     };
     let rows = chunks.iter().map(|chunk| -> Vec<Value> {
         args![
@@ -38,7 +39,8 @@ pub async fn insert(tx: &mut Tx, chunks: &[Chunk]) -> Result<(), Error> {
             &chunk.data
         ]
     });
-    tx.insert_many(&INSERT, rows.collect()).await.map(drop)
+    let new = tx.insert_many_returning(&INSERT, rows.collect()).await?;
+    new.iter().map(|row| row.get(0)).collect()
 }
 
 /// Chunks that may hold a decision. Chunks of several replicas overlap, but a chunk
@@ -55,6 +57,27 @@ pub async fn around(
         .fetch_all(AROUND, args![workspace, decision_id])
         .await?;
     rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// A chunk's last id and its data.
+pub type FoundChunk = (String, Bytes);
+
+/// Chunks with decisions before an id, those with the latest last ids first; at most
+/// `limit`. An empty id means the end.
+pub async fn before(
+    database: &Database,
+    workspace: &str,
+    decision_id: &str,
+    limit: i64,
+) -> Result<Vec<FoundChunk>, Error> {
+    const BEFORE: &str = "select last_id, data from decisions \
+         where workspace = $1 and ($2 = '' or first_id < $2) \
+         order by last_id desc limit $3";
+    let args = args![workspace, decision_id, limit];
+    let rows = database.fetch_all(BEFORE, args).await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 /// Drops what lies before an id; ids are in order of time.

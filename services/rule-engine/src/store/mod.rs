@@ -6,5 +6,6 @@ pub mod exposures;
 pub mod items;
 pub mod models;
 pub mod outcomes;
+pub mod reports;
 pub mod revisions;
 pub mod secrets;

@@ -1,5 +1,7 @@
 //! SQL for what people did with what they were shown. A key makes each count once.
 
+use std::sync::Arc;
+
 use attune_storage::{Database, Error, Insert, Kind, Tx, Value, args};
 
 /// One outcome, checked.
@@ -19,6 +21,8 @@ pub struct StoredOutcome {
     pub strategy: String,
     pub channel: String,
     pub rule_ids: Vec<String>,
+    /// It came within the attribution window.
+    pub attributed: bool,
 }
 
 /// Stores outcomes and gives the keys of those that were new. Each gets a sequence
@@ -47,6 +51,7 @@ pub async fn insert(
             ("strategy", Kind::Text),
             ("channel", Kind::Text),
             ("rule_ids", Kind::Text),
+            ("attributed", Kind::Bool),
         ],
         tail: "on conflict do nothing returning outcome_key",
     };
@@ -71,7 +76,8 @@ pub async fn insert(
                 &o.strategy,
                 &o.channel,
                 // Ids have no blanks.
-                o.rule_ids.join(" ")
+                o.rule_ids.join(" "),
+                o.attributed
             ]
         });
     let new = tx.insert_many_returning(&INSERT, rows.collect()).await?;
@@ -89,29 +95,91 @@ async fn take_sequence(tx: &mut Tx, count: usize) -> Result<i64, Error> {
     Ok(last - count + 1)
 }
 
-/// What became of a decision, in order of time: position, type, value, time.
+/// One outcome of a decision.
+#[derive(Debug)]
+pub struct DecisionOutcome {
+    pub position: i64,
+    pub outcome_type: i32,
+    pub value: f64,
+    pub time_ms: i64,
+    pub attributed: bool,
+}
+
+/// What became of a decision, in order of time.
 pub async fn of_decision(
     database: &Database,
     workspace: &str,
     decision_id: &str,
-) -> Result<Vec<(i64, i32, f64, i64)>, Error> {
-    const OF_DECISION: &str = "select position, outcome_type, value, time_ms from outcomes \
-         where workspace = $1 and decision_id = $2 \
+) -> Result<Vec<DecisionOutcome>, Error> {
+    const OF_DECISION: &str = "select position, outcome_type, value, time_ms, attributed \
+         from outcomes where workspace = $1 and decision_id = $2 \
          order by time_ms, position, outcome_type limit 10000";
     let rows = database
         .fetch_all(OF_DECISION, args![workspace, decision_id])
         .await?;
     rows.iter()
         .map(|row| {
-            let outcome_type: i64 = row.get(1)?;
-            Ok((
-                row.get(0)?,
-                i32::try_from(outcome_type).unwrap_or_default(),
-                row.get(2)?,
-                row.get(3)?,
-            ))
+            Ok(DecisionOutcome {
+                position: row.get(0)?,
+                outcome_type: outcome_type(row.get(1)?),
+                value: row.get(2)?,
+                time_ms: row.get(3)?,
+                attributed: row.get(4)?,
+            })
         })
         .collect()
+}
+
+/// An outcome as those see it who follow all of them.
+#[derive(Debug)]
+pub struct SequencedOutcome {
+    pub sequence: i64,
+    pub workspace: Arc<str>,
+    pub decision_id: String,
+    pub position: i64,
+    pub outcome_type: i32,
+    pub item_id: Arc<str>,
+    pub value: f64,
+    pub attributed: bool,
+    pub placement: Arc<str>,
+    pub strategy: Arc<str>,
+    pub channel: Arc<str>,
+    /// Separated by blanks.
+    pub rule_ids: String,
+}
+
+/// Outcomes of all workspaces after a position, in the order of their commits.
+pub async fn after(
+    database: &Database,
+    sequence: i64,
+    limit: i64,
+) -> Result<Vec<SequencedOutcome>, Error> {
+    const AFTER: &str = "select sequence, workspace, decision_id, position, outcome_type, \
+         item_id, value, attributed, placement, strategy, channel, rule_ids \
+         from outcomes where sequence > $1 order by sequence limit $2";
+    let rows = database.fetch_all(AFTER, args![sequence, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SequencedOutcome {
+                sequence: row.get(0)?,
+                workspace: row.get(1)?,
+                decision_id: row.get(2)?,
+                position: row.get(3)?,
+                outcome_type: outcome_type(row.get(4)?),
+                item_id: row.get(5)?,
+                value: row.get(6)?,
+                attributed: row.get(7)?,
+                placement: row.get(8)?,
+                strategy: row.get(9)?,
+                channel: row.get(10)?,
+                rule_ids: row.get(11)?,
+            })
+        })
+        .collect()
+}
+
+fn outcome_type(number: i64) -> i32 {
+    i32::try_from(number).unwrap_or_default()
 }
 
 /// Drops the outcomes of decisions before an id.

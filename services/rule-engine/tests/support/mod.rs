@@ -16,8 +16,8 @@ use attune_api::{
     rules::v1::{
         Action, Boost, CreatePlacementRequest, CreateRuleRequest, CreateStrategyRequest,
         DecideRequest, DecideResponse, Pin, Placement, PlacementDecision, PlacementRequest, Rule,
-        Source, SourceKind, Strategy, action, decision_service_client::DecisionServiceClient,
-        rule_service_client::RuleServiceClient,
+        Source, SourceKind, Strategy, action, analysis_service_client::AnalysisServiceClient,
+        decision_service_client::DecisionServiceClient, rule_service_client::RuleServiceClient,
     },
     time,
 };
@@ -35,6 +35,7 @@ pub struct Running {
     pub engine: RuleEngine,
     pub rules: RuleServiceClient<Channel>,
     pub decisions: DecisionServiceClient<Channel>,
+    pub analysis: AnalysisServiceClient<Channel>,
     pub database: Database,
     pub caller: Caller,
     pub system: &'static str,
@@ -59,6 +60,14 @@ pub async fn on_both(name: &str, test: impl AsyncFn(Running)) {
     }
 }
 
+/// Settings under which tests need not wait.
+pub fn config() -> Config {
+    Config {
+        decision_flush_ms: 20,
+        ..Config::default()
+    }
+}
+
 impl Logs {
     pub async fn open(database: &TestDatabase) -> Self {
         const NONE: Migrations = Migrations::new(&[]);
@@ -75,11 +84,11 @@ impl Logs {
 
 impl Running {
     pub async fn open(url: &str, system: &'static str, logs: Logs) -> Self {
+        Self::open_with(url, system, logs, config()).await
+    }
+
+    pub async fn open_with(url: &str, system: &'static str, logs: Logs, config: Config) -> Self {
         let database = Database::open(url, &MIGRATIONS).await.unwrap();
-        let config = Config {
-            decision_flush_ms: 20,
-            ..Config::default()
-        };
         let engine = RuleEngine::open(config, database.clone()).await.unwrap();
         let internal = Internal::new(PeerToken::random());
         let mut routes = RoutesBuilder::default();
@@ -96,7 +105,8 @@ impl Running {
         Self {
             engine,
             rules: RuleServiceClient::new(channel.clone()),
-            decisions: DecisionServiceClient::new(channel),
+            decisions: DecisionServiceClient::new(channel.clone()),
+            analysis: AnalysisServiceClient::new(channel),
             database,
             caller: Caller::new(Workspace::default()),
             system,
@@ -123,6 +133,7 @@ impl Running {
             engine: self.engine.clone(),
             rules: self.rules.clone(),
             decisions: self.decisions.clone(),
+            analysis: self.analysis.clone(),
             database: self.database.clone(),
             caller: Caller::new(Workspace::new(name).unwrap()),
             system: self.system,
@@ -384,7 +395,11 @@ pub fn stranger() -> Snapshot {
 }
 
 pub fn fields(status: &Status) -> Vec<String> {
-    let known = [Some(Reason::InvalidFields), Some(Reason::TokenInvalid)];
+    let known = [
+        Some(Reason::InvalidFields),
+        Some(Reason::TokenInvalid),
+        Some(Reason::TokenExpired),
+    ];
     assert!(known.contains(&reason_of(status)), "{status:?}");
     violations_of(status)
         .into_iter()

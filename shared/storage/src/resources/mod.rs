@@ -14,7 +14,7 @@ use attune_api::time;
 use prost::Message;
 
 pub use error::Error;
-pub use page::{Page, PageRequest};
+pub use page::{Page, PageRequest, token as page_token};
 pub use table::{Table, TableBuilder};
 pub use update::{etag_of, merge};
 

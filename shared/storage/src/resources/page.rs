@@ -69,7 +69,8 @@ impl<R> Page<R> {
     }
 }
 
-fn token(list: &str, id: &str) -> String {
+/// The token of a page that begins after an id, for lists that are not in a [`Table`].
+pub fn token(list: &str, id: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{list}\0{id}"))
 }
 
