@@ -2,6 +2,7 @@
 
 use super::{
     decide::Deciding,
+    reading::Reading,
     table::{Row, figure},
 };
 
@@ -25,11 +26,12 @@ impl Goal {
     }
 }
 
-pub fn tell(share: &[Row], fifty: &[Row], decided: Option<&Deciding>) {
+pub fn tell(share: &[Row], fifty: &[Row], reads: &[Reading], decided: Option<&Deciding>) {
     println!("\nGoals");
     let all = beside_others(share)
         .into_iter()
         .chain(at_fifty(fifty))
+        .chain(reads.iter().flat_map(while_written))
         .chain(decided.into_iter().flat_map(deciding));
     for goal in all {
         let verdict = if goal.is_met() { "met" } else { "MISSED" };
@@ -73,6 +75,23 @@ fn at_fifty(fifty: &[Row]) -> Option<Goal> {
         is: last.index_us / first.index_us,
         bound: Bound::AtMost(3.0),
     })
+}
+
+fn while_written(read: &Reading) -> [Goal; 2] {
+    let goal = |name: &str, updated: f64, quiet: f64, again: f64| Goal {
+        what: format!(
+            "{name} of a read of {} rules, updated ÷ quiet (quiet ÷ quiet: {:.2})",
+            read.rules,
+            again / quiet
+        ),
+        is: updated / quiet.max(again),
+        bound: Bound::AtMost(1.1),
+    };
+    let (quiet, again, updated) = (read.quiet, read.quiet_again, read.updated);
+    [
+        goal("p50", updated.p50_us, quiet.p50_us, again.p50_us),
+        goal("p99", updated.p99_us, quiet.p99_us, again.p99_us),
+    ]
 }
 
 fn deciding(decided: &Deciding) -> [Goal; 2] {

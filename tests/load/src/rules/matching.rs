@@ -34,7 +34,7 @@ pub enum Holding {
 }
 
 impl Holding {
-    fn rules(self, count: usize) -> Vec<Rule> {
+    pub fn rules(self, count: usize) -> Vec<Rule> {
         match self {
             Self::Share => workload::rules(count, SEED),
             Self::Fifty => workload::rules_at_50(count, SEED),
@@ -78,7 +78,8 @@ fn measure(rules: &[Rule], people: &[Person], time: Duration) -> Result<Row> {
     // In turn, so that a slow minute of the machine slows both.
     while ours.len() < ROUNDS_MIN || begin.elapsed() < 2 * time {
         ours.push(round(&snapshots, |snapshot| {
-            matching(&index, snapshot, &mut matches).len()
+            let scope = workload::scope(snapshot);
+            index.matching(&scope, &mut matches).len()
         }));
         theirs.push(round(people, |person| {
             floor.matching(person, &mut found);
@@ -89,6 +90,7 @@ fn measure(rules: &[Rule], people: &[Person], time: Duration) -> Result<Row> {
         rules: rules.len(),
         held: held as f64 / people.len() as f64,
         index_us: median(ours),
+        index_bytes: index.snapshot().bytes(),
         floor_us: median(theirs),
         peers: Vec::new(),
     })
@@ -120,14 +122,15 @@ fn check(
     let (mut matches, mut found, mut held) = (Matches::default(), Vec::new(), 0);
     for ((person, snapshot), expected) in people.iter().zip(snapshots).zip(expected(rules, people))
     {
-        found.clear();
-        found.extend(matching(index, snapshot, &mut matches));
+        let scope = workload::scope(snapshot);
+        found.extend_from_slice(index.matching(&scope, &mut matches));
         found.sort_unstable();
         ensure!(found == expected, "the index is wrong about {person:?}");
         floor.matching(person, &mut found);
         found.sort_unstable();
         ensure!(found == expected, "the floor is wrong about {person:?}");
         held += expected.len();
+        found.clear();
     }
     Ok(held)
 }
@@ -139,15 +142,6 @@ fn expected(rules: &[Rule], people: &[Person]) -> Vec<Vec<u32>> {
         held.map(|(number, _)| number).collect()
     };
     people.iter().map(of).collect()
-}
-
-/// The rules that hold, in any order.
-pub fn matching<'m>(
-    index: &ExpressionSet<u32>,
-    snapshot: &Snapshot,
-    matches: &'m mut Matches<u32>,
-) -> &'m [u32] {
-    index.matching(&workload::scope(snapshot), matches)
 }
 
 pub fn index(rules: &[Rule]) -> Result<ExpressionSet<u32>> {

@@ -6,6 +6,7 @@ mod decide;
 mod goals;
 mod matching;
 mod peers;
+mod reading;
 mod table;
 #[path = "../../../../shared/expr/benches/workload/mod.rs"]
 mod workload;
@@ -45,6 +46,7 @@ pub struct Options {
 const SIZES: [usize; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 /// The series with the same number of rules holding.
 const SIZES_AT_FIFTY: [usize; 3] = [10_000, 100_000, 1_000_000];
+const READ_SIZES: [usize; 2] = [10_000, 100_000];
 
 pub async fn run(options: Options) -> Result<()> {
     let time = Duration::from_secs_f64(options.seconds);
@@ -54,10 +56,11 @@ pub async fn run(options: Options) -> Result<()> {
         sizes.iter().copied().filter(fits).collect()
     };
     // Far more of a computation than a server: it may have the thread.
-    let (share, fifty) = tokio::task::block_in_place(|| {
+    let (share, fifty, reads) = tokio::task::block_in_place(|| {
         let share = matching::series(Holding::Share, &up_to(&SIZES), time, peers.as_ref())?;
         let fifty = matching::series(Holding::Fifty, &up_to(&SIZES_AT_FIFTY), time, None)?;
-        anyhow::Ok((share, fifty))
+        let reads = reading::measure(&up_to(&READ_SIZES), time)?;
+        anyhow::Ok((share, fifty, reads))
     })?;
     let decided = match options.no_decide {
         true => None,
@@ -66,12 +69,18 @@ pub async fn run(options: Options) -> Result<()> {
 
     table::matching("About 0.5 % of the rules hold", &share);
     table::matching("About 50 rules hold, however many there are", &fifty);
+    table::reading(&reads);
     decided.iter().for_each(table::deciding);
-    goals::tell(&share, &fifty, decided.as_ref());
-    report(&share, &fifty, decided.as_ref()).publish(options.json.as_deref())
+    goals::tell(&share, &fifty, &reads, decided.as_ref());
+    report(&share, &fifty, &reads, decided.as_ref()).publish(options.json.as_deref())
 }
 
-fn report(share: &[Row], fifty: &[Row], decided: Option<&decide::Deciding>) -> Report {
+fn report(
+    share: &[Row],
+    fifty: &[Row],
+    reads: &[reading::Reading],
+    decided: Option<&decide::Deciding>,
+) -> Report {
     let mut report = Report::default();
     for row in share {
         let name = format!("match_us_{}", row.rules);
@@ -84,6 +93,16 @@ fn report(share: &[Row], fifty: &[Row], decided: Option<&decide::Deciding>) -> R
         for row in more {
             let name = format!("match_us_{}_at_50", row.rules);
             report.add_against(name, "µs", row.index_us, first.index_us);
+        }
+    }
+    for read in reads {
+        let (quiet, busy) = (read.quiet, read.updated);
+        for (name, busy, quiet) in [
+            ("p50", busy.p50_us, quiet.p50_us),
+            ("p99", busy.p99_us, quiet.p99_us),
+        ] {
+            let name = format!("read_{name}_us_{}_updated", read.rules);
+            report.add_against(name, "µs", busy, quiet);
         }
     }
     if let Some(decided) = decided {

@@ -2,7 +2,11 @@
 
 use crate::{home, shop};
 
-use super::{decide::Deciding, peers::Peers};
+use super::{
+    decide::Deciding,
+    peers::Peers,
+    reading::{Latency, Reading},
+};
 
 /// Matching one number of rules: microseconds of one full evaluation of one subject.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub struct Row {
     /// How many of them hold for one person, on average.
     pub held: f64,
     pub index_us: f64,
+    /// What the index takes in memory.
+    pub index_bytes: usize,
     pub floor_us: f64,
     /// By name; only those that were asked.
     pub peers: Vec<(&'static str, f64)>,
@@ -29,8 +35,8 @@ pub fn matching(title: &str, rows: &[Row]) {
     }
     println!("\n{title}: µs per full evaluation of one subject");
     print!(
-        "{:>9} {:>8} {:>10} {:>10}",
-        "rules", "hold", "index", "floor"
+        "{:>9} {:>8} {:>7} {:>10} {:>10}",
+        "rules", "hold", "B/rule", "index", "floor"
     );
     let shown: Vec<_> = Peers::names()
         .filter(|name| rows.iter().any(|row| row.peer_us(name).is_some()))
@@ -40,12 +46,29 @@ pub fn matching(title: &str, rows: &[Row]) {
     for row in rows {
         let (rules, held) = (row.rules, row.held);
         let (index, floor) = (figure(row.index_us), figure(row.floor_us));
-        print!("{rules:>9} {held:>8.1} {index:>10} {floor:>10}");
+        let bytes = row.index_bytes / rules;
+        print!("{rules:>9} {held:>8.1} {bytes:>7} {index:>10} {floor:>10}");
         for name in &shown {
             let us = row.peer_us(name).map_or_else(|| "–".into(), figure);
             print!(" {us:>17}");
         }
         println!();
+    }
+}
+
+pub fn reading(rows: &[Reading]) {
+    println!("\nOne evaluation while others write: µs");
+    println!(
+        "{:>9} {:>10} {:>10} {:>14} {:>14} {:>12}",
+        "rules", "p50", "p99", "p50, updated", "p99, updated", "updates/s"
+    );
+    for row in rows {
+        let [quiet, updated] = [row.quiet, row.updated]
+            .map(|Latency { p50_us, p99_us }| (figure(p50_us), figure(p99_us)));
+        println!(
+            "{:>9} {:>10} {:>10} {:>14} {:>14} {:>12.0}",
+            row.rules, quiet.0, quiet.1, updated.0, updated.1, row.updates_per_second
+        );
     }
 }
 
