@@ -228,6 +228,8 @@ fn constant() -> impl Strategy<Value = String> {
         3 => (0..6).prop_map(|n| format!("{n}.0")),
         2 => (0..6_i64).prop_map(|n| n.to_string()),
         1 => Just("9007199254740993".to_owned()),
+        1 => Just("3u".to_owned()),
+        1 => Just("null".to_owned()),
         1 => any::<bool>().prop_map(|b| b.to_string()),
         1 => (1..4).prop_map(|d| format!("timestamp('2026-01-0{d}')")),
         4 => (0..6).prop_map(|n| format!("profile.p{n}")),
@@ -267,7 +269,11 @@ fn atom() -> impl Strategy<Value = String> {
             .prop_map(|(p, o, c)| format!("{p}.exists(x, x {o} {c})")),
         2 => (path(), operator(), constant())
             .prop_map(|(p, o, c)| format!("{p}.all(x, x {o} {c})")),
-        1 => (list(), path()).prop_map(|(l, p)| format!("{l}.exists(x, x in {p})")),
+        2 => (list(), path()).prop_map(|(l, p)| format!("{l}.exists(x, x in {p})")),
+        1 => (list(), path()).prop_map(|(l, p)| format!("{l}.exists(x, x == {p})")),
+        1 => (path(), list()).prop_map(|(p, l)| format!("{p}.exists_one(x, x in {l})")),
+        1 => (path(), list()).prop_map(|(p, l)| format!("{p}.exists(x, {l}.exists(y, x == y))")),
+        1 => (path(), constant()).prop_map(|(p, c)| format!("{p}.filter(x, x == {c}) != []")),
         1 => (list(), path()).prop_map(|(l, p)| format!("{l}.all(x, x != {p})")),
         1 => (path(), path()).prop_map(|(l, p)| format!("{l}.exists(x, x == {p})")),
         1 => constant().prop_map(|c| format!("{c} == profile.p0")),
@@ -282,6 +288,8 @@ fn expression() -> impl Strategy<Value = String> {
                 .prop_map(|(a, b, c)| format!("({a} && {b} && {c})")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} || {b})")),
             inner.clone().prop_map(|a| format!("!({a})")),
+            (0..4_u32, prop::collection::vec(inner.clone(), 1..4))
+                .prop_map(|(n, of)| format!("atLeast({n}, {})", of.join(", "))),
             (inner.clone(), inner.clone(), inner)
                 .prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
         ]

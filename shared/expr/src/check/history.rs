@@ -287,7 +287,10 @@ impl<'a> Checker<'a> {
             self.fault(link.id, "`where` looks at its own event, not at others");
         }
         if reads_item {
-            self.fault(link.id, "`where` looks at an event of the person, not at an item");
+            self.fault(
+                link.id,
+                "`where` looks at an event of the person, not at an item",
+            );
         }
         let Some(step) = question.steps.last_mut() else {
             return;

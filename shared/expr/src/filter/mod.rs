@@ -63,8 +63,8 @@ impl Scope for NoSubject {}
 
 impl Expression {
     /// The items for which it holds for this subject: those that
-    /// [`matches`](Self::matches) would find one by one. What it says of the subject
-    /// alone is worked out once.
+    /// [`matches`](Self::matches) would find one by one, where none of them is beyond
+    /// what judging may cost. What it says of the subject alone is worked out once.
     pub fn select<C: Columns>(&self, columns: &C, subject: &dyn Scope) -> RoaringBitmap {
         let found = self.select_within(columns, subject, u64::MAX);
         found.unwrap_or_default()

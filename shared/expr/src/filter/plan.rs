@@ -24,6 +24,8 @@ pub(super) enum Step<'a> {
     /// The cheapest first.
     All(Vec<Step<'a>>),
     Any(Vec<Step<'a>>),
+    /// At least so many of these.
+    AtLeast(u32, Vec<Step<'a>>),
     Not(Box<Step<'a>>),
     /// The second where the first holds, else the third.
     Choose(Box<[Step<'a>; 3]>),
@@ -61,7 +63,9 @@ impl Step<'_> {
                 }
                 work
             }
-            Self::Any(steps) => steps.iter().map(|step| step.work(among)).sum(),
+            Self::Any(steps) | Self::AtLeast(_, steps) => {
+                steps.iter().map(|step| step.work(among)).sum()
+            }
             Self::Not(step) => step.work(among),
             Self::Choose(steps) => steps.iter().map(|step| step.work(among)).sum(),
             Self::Atom(atom) => atom.work.min(among.saturating_mul(JUDGING)),
@@ -72,7 +76,7 @@ impl Step<'_> {
     fn reach(&self, among: u64) -> u64 {
         match self {
             Self::Constant(false) => 0,
-            Self::Constant(true) | Self::Not(_) | Self::Choose(_) => among,
+            Self::Constant(true) | Self::AtLeast(..) | Self::Not(_) | Self::Choose(_) => among,
             Self::All(steps) => steps.iter().map(|s| s.reach(among)).min().unwrap_or(among),
             Self::Any(steps) => among.min(steps.iter().map(|s| s.reach(among)).sum()),
             Self::Atom(atom) => among.min(atom.reach),
@@ -93,6 +97,10 @@ impl<'a, C: Columns> Planner<'a, C> {
         match node {
             Node::And(nodes) => self.all(nodes),
             Node::Or(nodes) => self.any(nodes),
+            Node::AtLeast(least, nodes) if *least as usize > nodes.len() => Step::Constant(false),
+            Node::AtLeast(least, nodes) => {
+                Step::AtLeast(*least, nodes.iter().map(|node| self.plan(node)).collect())
+            }
             Node::Not(of) => match self.plan(of) {
                 Step::Constant(holds) => Step::Constant(!holds),
                 step => Step::Not(Box::new(step)),
@@ -198,16 +206,25 @@ impl<'a, C: Columns> Planner<'a, C> {
                 Test::Compare(flipped(*comparison), self.value(left))
             }
             Node::In(needle, list) if is_load(needle) && !reads_item(list) => {
-                Test::OneOf(self.elements(list)?)
+                Test::OneOf(self.elements(list))
             }
             Node::In(needle, list) if is_load(list) && !reads_item(needle) => {
-                Test::Element(self.value(needle))
+                Test::Element(vec![self.value(needle)])
             }
+            Node::Quantify(Quantifier::Exists, list, test) if !reads_item(list) => match &**test {
+                Node::In(needle, of) if is_variable(needle) && is_load(of) => {
+                    Test::Element(self.elements(list))
+                }
+                Node::Compare(Comparison::Equal, a, b)
+                    if is_variable(a) && is_load(b) || is_load(a) && is_variable(b) =>
+                {
+                    Test::OneOf(self.elements(list))
+                }
+                _ => Test::Scan,
+            },
             // That exactly one passes cannot be told from the elements one by one.
             Node::Quantify(quantifier, list, test)
-                if is_load(list)
-                    && !reads_item(test)
-                    && *quantifier != Quantifier::ExistsOne =>
+                if is_load(list) && !reads_item(test) && *quantifier != Quantifier::ExistsOne =>
             {
                 Test::Quantify(*quantifier)
             }
@@ -233,7 +250,7 @@ impl<'a, C: Columns> Planner<'a, C> {
             Node::Compare(Comparison::Equal, left, right) if is_id(right) && !reads_item(left) => {
                 vec![self.value(left)]
             }
-            Node::In(needle, list) if is_id(needle) && !reads_item(list) => self.elements(list)?,
+            Node::In(needle, list) if is_id(needle) && !reads_item(list) => self.elements(list),
             _ => return None,
         };
         let mut found = RoaringBitmap::new();
@@ -245,14 +262,14 @@ impl<'a, C: Columns> Planner<'a, C> {
         Some(found)
     }
 
-    /// Those that anything could be equal to.
-    fn elements(&self, list: &'a Node) -> Option<Vec<Value<'a>>> {
+    /// Those that anything could be equal to; what is no list has none.
+    fn elements(&self, list: &'a Node) -> Vec<Value<'a>> {
         let mut elements = match list {
             Node::List(nodes) => nodes.iter().map(|node| self.value(node)).collect(),
-            _ => self.value(list).elements()?,
+            _ => self.value(list).elements().unwrap_or_default(),
         };
         elements.retain(|element| !element.is_missing());
-        Some(elements)
+        elements
     }
 
     fn value(&self, node: &'a Node) -> Value<'a> {
@@ -262,6 +279,11 @@ impl<'a, C: Columns> Planner<'a, C> {
 
 fn is_load(node: &Node) -> bool {
     matches!(node, Node::Load(load) if ColumnName::of(load).is_some())
+}
+
+/// The variable of a macro that no other is around.
+fn is_variable(node: &Node) -> bool {
+    matches!(node, Node::Load(Load::Variable(0)))
 }
 
 fn is_id(node: &Node) -> bool {

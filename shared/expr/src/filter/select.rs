@@ -48,6 +48,7 @@ impl<'a, C: Columns> Carrying<'a, C> {
             Step::Constant(false) => Selection::none(),
             Step::All(steps) => self.all(steps, within),
             Step::Any(steps) => self.any(steps, within),
+            Step::AtLeast(least, steps) => self.at_least(*least as usize, steps, within),
             Step::Not(step) => !self.run(step, within),
             Step::Choose(steps) => {
                 let [condition, then, otherwise] = &**steps;
@@ -88,6 +89,21 @@ impl<'a, C: Columns> Carrying<'a, C> {
             found = found.or(more);
         }
         found
+    }
+
+    fn at_least(&self, least: usize, steps: &[Step<'a>], within: &Selection<'a>) -> Selection<'a> {
+        // At each place, the items for which so many have held.
+        let mut holding = vec![Selection::none(); least + 1];
+        holding[0] = Selection::all();
+        for step in steps {
+            let found = self.run(step, within);
+            for count in (1..=least).rev() {
+                let more = holding[count - 1].and(&found);
+                let held = std::mem::replace(&mut holding[count], Selection::none());
+                holding[count] = held.or(more);
+            }
+        }
+        holding.swap_remove(least)
     }
 
     fn atom(&self, atom: &Atom<'a>, within: &Selection<'a>) -> Selection<'a> {

@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 use super::{
     column::Column,
     gather::Gather,
-    ordered::{Ordered, Place},
+    ordered::{Ordered, Place, Real},
     posting::Posting,
     selection::Selection,
 };
@@ -34,8 +34,8 @@ pub(super) enum Test<'a> {
     Compare(Comparison, Value<'a>),
     OneOf(Vec<Value<'a>>),
     Prefix(Value<'a>),
-    /// A list has this element.
-    Element(Value<'a>),
+    /// A list has one of these elements.
+    Element(Vec<Value<'a>>),
     /// A list has this element, or a text this part.
     Contains(Value<'a>),
     Quantify(Quantifier),
@@ -81,7 +81,7 @@ impl<'a> Test<'a> {
                 .map(|element| compare_work(column, Comparison::Equal, element))
                 .sum(),
             Self::Prefix(_) => column.texts.len() as u64,
-            Self::Element(_) => 1,
+            Self::Element(elements) => elements.len() as u64,
             Self::Contains(_) => JUDGING * column.texts.len() as u64,
             Self::Quantify(_) => JUDGING * column.elements.len() as u64 + scan(),
             Self::Scan => scan(),
@@ -98,7 +98,10 @@ impl<'a> Test<'a> {
                 .iter()
                 .map(|element| compare_reach(column, Comparison::Equal, element))
                 .sum(),
-            Self::Element(element) => holding(column, element).len_max(&column.lists),
+            Self::Element(elements) => elements
+                .iter()
+                .map(|element| holding(column, element).len_max(&column.lists))
+                .sum(),
             Self::Present | Self::Prefix(_) | Self::Contains(_) => column.present.len(),
             // Whether nothing passes is the question's to say.
             Self::Quantify(_) | Self::Scan => u64::MAX,
@@ -140,7 +143,10 @@ impl<'a> Test<'a> {
                 Some(prefix) => prefixed(column, prefix),
                 None => Selection::none(),
             }),
-            Self::Element(element) => sure(holding(column, element)),
+            Self::Element(elements) => {
+                let found = elements.iter().map(|element| holding(column, element));
+                sure(found.reduce(Selection::or).unwrap_or_else(Selection::none))
+            }
             Self::Contains(part) => {
                 let mut texts = Gather::default();
                 if part.as_text().is_some() {
@@ -157,7 +163,7 @@ impl<'a> Test<'a> {
 fn relation_to_numbers(value: &Value<'_>) -> Relation {
     match value {
         Value::Number(n) if n.is_nan() => Relation::None,
-        Value::Int(_) | Value::Number(_) => Relation::Ordered,
+        Value::Int(_) | Value::Uint(_) | Value::Number(_) => Relation::Ordered,
         Value::Bool(_) | Value::Text(_) | Value::Time(_) | Value::Duration(_) => Relation::None,
         _ => Relation::Unknown,
     }
@@ -168,7 +174,8 @@ fn relation_to_times(value: &Value<'_>) -> Relation {
         Value::Time(_) => Relation::Ordered,
         Value::Text(text) if parse_time(text).is_some() => Relation::Ordered,
         Value::Text(_) => Relation::None,
-        Value::Bool(_) | Value::Int(_) | Value::Number(_) | Value::Duration(_) => Relation::None,
+        Value::Bool(_) | Value::Duration(_) => Relation::None,
+        Value::Int(_) | Value::Uint(_) | Value::Number(_) => Relation::None,
         _ => Relation::Unknown,
     }
 }
@@ -176,7 +183,8 @@ fn relation_to_times(value: &Value<'_>) -> Relation {
 fn relation_to_texts(value: &Value<'_>) -> Relation {
     match value {
         Value::Text(_) => Relation::Ordered,
-        Value::Bool(_) | Value::Int(_) | Value::Number(_) | Value::Duration(_) => Relation::None,
+        Value::Bool(_) | Value::Duration(_) => Relation::None,
+        Value::Int(_) | Value::Uint(_) | Value::Number(_) => Relation::None,
         // A text that is a date compares with a time, but not in the order of texts.
         _ => Relation::Unknown,
     }
@@ -205,7 +213,7 @@ fn compare<'a>(column: &'a Column, comparison: Comparison, value: &Value<'_>) ->
         as_value,
         &mut gather,
     );
-    let as_value = |n: super::ordered::Real| Value::Number(n.get());
+    let as_value = |n: Real| Value::Number(n.get());
     compare_in(
         &column.numbers,
         numbers,
@@ -406,7 +414,7 @@ fn one_of<'a>(column: &'a Column, elements: &[Value<'a>], judge: &Judge<'_>) -> 
             Value::Int,
             &mut gather,
         );
-        let as_value = |n: super::ordered::Real| Value::Number(n.get());
+        let as_value = |n: Real| Value::Number(n.get());
         compare_in(
             &column.numbers,
             numbers,

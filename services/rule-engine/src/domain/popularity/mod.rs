@@ -107,6 +107,22 @@ impl Popularity {
         sums.estimate(signal, self.pulls[view_of(signal)])
     }
 
+    /// What [`popular`](Self::popular) orders by, for any item; None for one that nobody
+    /// has done anything with.
+    pub fn attention(&self, signal: Option<Signal>) -> impl Fn(ItemIndex) -> Option<f64> + '_ {
+        move |index| Some(self.sums_of(index).long_of(signal)).filter(|value| *value > 0.0)
+    }
+
+    /// What [`trending`](Self::trending) orders by, for any item, as of the newest
+    /// event; None for one that is not trending.
+    pub fn surprise(&self, signal: Option<Signal>) -> impl Fn(ItemIndex) -> Option<f64> + '_ {
+        let ages = self.ages();
+        move |index| {
+            let surprise = ages.surprise(&self.sums_of(index), signal);
+            Some(surprise).filter(|surprise| *surprise >= SURPRISE_MIN)
+        }
+    }
+
     /// Someone did something with an item.
     pub fn record(&mut self, signal: Signal, index: ItemIndex, time_ms: i64, offerable: &BitSet) {
         self.start_or_move_landmarks(time_ms);
