@@ -327,6 +327,20 @@ async fn a_bad_request_gets_all_its_faults() {
             "placements[2].placement",
         ];
         assert_eq!(told, expected);
+        let price = |n: usize| format!("item.price == {n}.0");
+        let conditions: Vec<String> = (0..65).map(price).collect();
+        let ids: Vec<String> = (0..257).map(|n| format!("\"{n}\"")).collect();
+        for filter in [
+            conditions.join(" || "),
+            format!("item.id in [{}]", ids.join(",")),
+            format!("item.type == \"{}\"", "x".repeat(4096)),
+        ] {
+            let mut large = ask("app-only", &stranger());
+            large.channel = "app".into();
+            large.placements[0].filter = filter;
+            let status = engine.decide(large).await.unwrap_err();
+            assert_eq!(fields(&status), ["placements[0].filter"]);
+        }
         let mut unreadable = ask("app-only", &stranger());
         unreadable.channel = "app".into();
         unreadable.snapshot = vec![0xff; 9].into();

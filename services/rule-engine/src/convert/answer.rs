@@ -59,7 +59,7 @@ pub fn placement(
         for (at, decided) in decided.slots.iter().enumerate() {
             placement.within(4, |slot| {
                 slot.text(1, [&*decided.item_id]);
-                slot.double(2, decided.score);
+                slot.double(2, told(decided.score));
                 reasons(slot, decided, detail);
                 if let Some(tokens) = &mut tokens {
                     let rules = decided.rule_ids();
@@ -82,6 +82,28 @@ fn spelt(id: Uuid, spelling: &mut [u8; 36]) -> &str {
     id.hyphenated().encode_lower(spelling)
 }
 
+/// A number as it is told: to six significant digits, which is all that is meant by a
+/// score that was added up from single precision. 0.8, not 0.800000011920929.
+fn told(number: f64) -> f64 {
+    const DIGITS: i32 = 6;
+    if number == 0.0 || !number.is_finite() {
+        return number;
+    }
+    let before_point = number.abs().log10().floor() as i32 + 1;
+    // Powers of ten are exact up to 22, and then so is the double nearest to the decimal.
+    match DIGITS - before_point {
+        after @ 0..=22 => {
+            let scale = 10_f64.powi(after);
+            (number * scale).round() / scale
+        }
+        beyond @ -22..0 => {
+            let scale = 10_f64.powi(-beyond);
+            (number / scale).round() * scale
+        }
+        _ => number,
+    }
+}
+
 /// The reasons of a slot, which have the same tag in an answer and in a record.
 fn reasons(slot: &mut Writer, decided: &DecidedSlot, detail: Detail) {
     let count = match detail {
@@ -102,12 +124,12 @@ fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
     };
     writer.number(1, kind.into());
     writer.text(2, why.text());
-    writer.double(3, why.weight);
+    writer.double(3, told(why.weight));
     match &why.kind {
         WhyKind::Source { name, score, .. } => writer.within(4, |source| {
             source.text(1, [name]);
             if detail == Detail::Full {
-                source.double(2, *score);
+                source.double(2, told(*score));
             }
         }),
         WhyKind::Rule(rule) => writer.text(5, [&*rule.id]),
@@ -142,7 +164,7 @@ pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Write
     for decided in &decided.slots {
         record.within(8, |slot| {
             slot.text(1, [&*decided.item_id]);
-            slot.double(2, decided.score);
+            slot.double(2, told(decided.score));
             reasons(slot, decided, Detail::Full);
             slot.double(4, decided.propensity);
         });
@@ -312,6 +334,26 @@ pub mod tests {
                 explanation: (detail == Detail::Full).then(|| expected_explanation(Extent::Answer)),
             };
             assert_eq!(read.placements, [expected]);
+        }
+    }
+
+    #[test]
+    fn numbers_are_told_to_six_digits() {
+        for (number, expected) in [
+            (f64::from(0.8_f32), 0.8),
+            (f64::from(0.1_f32) + f64::from(0.7_f32), 0.8),
+            (1.0 / 3.0, 0.333_333),
+            (-2.0 / 3.0, -0.666_667),
+            (1_234_567.89, 1_234_570.0),
+            (999_999.96, 1_000_000.0),
+            (0.000_012_345_678, 0.000_012_345_7),
+            (1e-40, 1e-40),
+            (1.25, 1.25),
+            (20.0, 20.0),
+            (0.0, 0.0),
+            (f64::INFINITY, f64::INFINITY),
+        ] {
+            assert_eq!(told(number), expected, "{number}");
         }
     }
 

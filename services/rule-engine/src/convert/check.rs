@@ -120,6 +120,33 @@ pub fn expression(
     }
 }
 
+/// Conditions that a request's filter may have.
+const FILTER_CONDITIONS_MAX: usize = 64;
+/// Values that a request's filter may write out, in lists and alone.
+const FILTER_VALUES_MAX: usize = 256;
+
+/// An expression over items that comes with a request: bounded more narrowly than one
+/// that somebody saves, since each new one has to be made ready while a page waits.
+pub fn request_filter(
+    found: &mut Violations,
+    field: &str,
+    source: &str,
+    vocabulary: &Vocabulary,
+) -> Option<Expression> {
+    let expression = expression(found, field, source, vocabulary)?;
+    let size = expression.size();
+    let before = found.len();
+    if size.conditions > FILTER_CONDITIONS_MAX {
+        let rule = format!("must have at most {FILTER_CONDITIONS_MAX} conditions");
+        found.push(field, rule);
+    }
+    if size.values > FILTER_VALUES_MAX {
+        let rule = format!("must name at most {FILTER_VALUES_MAX} values");
+        found.push(field, rule);
+    }
+    (found.len() == before).then_some(expression)
+}
+
 /// What the projection does not hold, for it would outweigh the rest.
 const UNPROJECTED: [&str; 3] = ["item.description", "item.url", "item.image_url"];
 

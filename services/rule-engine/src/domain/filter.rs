@@ -290,6 +290,10 @@ impl SelectiveItems {
         is_few.then_some(Self(members))
     }
 
+    pub fn contains(&self, index: ItemIndex) -> bool {
+        self.0.contains(index)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = ItemIndex> + '_ {
         self.0.iter()
     }

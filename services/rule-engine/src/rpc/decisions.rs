@@ -14,6 +14,7 @@ use attune_api::rules::v1::{
 };
 use attune_errors::Fault;
 use attune_rpc::{Caller, MESSAGE_BYTES_MAX};
+use tokio::task::spawn_blocking;
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -51,7 +52,7 @@ impl Service<http::Request<Body>> for Decisions {
         let path = request.uri().path();
         match path.rsplit('/').next() {
             Some("Decide") => Box::pin(async move {
-                let method = tower::service_fn(|r| ready(service.decide(r)));
+                let method = tower::service_fn(|r| decide(&service.decider, r));
                 Ok(server::<Written, _>().unary(method, request).await)
             }),
             Some("RecordOutcomes") => Box::pin(async move {
@@ -78,15 +79,23 @@ where
     Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-impl Decisions {
-    fn decide(&self, request: Request<DecideRequest>) -> Result<Response<Written>, Status> {
-        let caller = Caller::of(&request)?;
-        let request = request.into_inner();
-        let answer = self.decider.decide(&caller.workspace, request, &mut ());
-        answer
-            .map(Response::new)
-            .map_err(|error| error.into_status(&caller))
-    }
+async fn decide(
+    decider: &Arc<Decider>,
+    request: Request<DecideRequest>,
+) -> Result<Response<Written>, Status> {
+    let caller = Caller::of(&request)?;
+    let request = request.into_inner();
+    let answer = if decider.is_ready_for(&caller.workspace, &request) {
+        decider.decide(&caller.workspace, request, &mut ())
+    } else {
+        let (decider, workspace) = (Arc::clone(decider), caller.workspace.clone());
+        let decided = spawn_blocking(move || decider.decide(&workspace, request, &mut ()));
+        let lost = |_| Err(attune_storage::Error::Panicked.into());
+        decided.await.unwrap_or_else(lost)
+    };
+    answer
+        .map(Response::new)
+        .map_err(|error| error.into_status(&caller))
 }
 
 async fn record(

@@ -12,15 +12,15 @@ use uuid::Uuid;
 
 use super::{
     decision_log::{DecisionLog, Logged},
+    filters,
     metrics::Metrics,
     retention::decision_id,
-    rules::Vocabularies,
     workspace::{State, Workspaces},
 };
 use crate::{
     convert::{
         answer::{self, Detail, Header},
-        asks, check,
+        asks,
         wire::{Writer, Written},
     },
     domain::{
@@ -74,6 +74,13 @@ pub struct CheckedAsk {
 const SLOT_BYTES: usize = 512;
 
 impl Decider {
+    /// Whether deciding takes no longer than usual. Otherwise filters have to be made
+    /// ready first, which is no work for a reactor's thread.
+    pub fn is_ready_for(&self, workspace: &Workspace, request: &DecideRequest) -> bool {
+        let state = self.workspaces.get(workspace.as_str());
+        state.is_none_or(|state| filters::are_known(&state, request))
+    }
+
     /// The answer is a `DecideResponse`.
     pub fn decide(
         &self,
@@ -232,7 +239,7 @@ fn check(state: &State, request: &DecideRequest) -> Result<Checked, Error> {
                 }
                 Some(_) => {}
             }
-            let filter = request_filter(found, state, &sent.filter);
+            let filter = filters::of_request(found, state, &sent.filter);
             plan.map(|plan| CheckedAsk {
                 plan: Arc::clone(plan),
                 filter,
@@ -245,23 +252,6 @@ fn check(state: &State, request: &DecideRequest) -> Result<Checked, Error> {
         base,
         asks: checked,
     })
-}
-
-/// The filter of a request, compiled once for all requests with the same text.
-fn request_filter(found: &mut Violations, state: &State, source: &str) -> Option<Arc<ItemFilter>> {
-    if source.is_empty() {
-        return None;
-    }
-    if let Some(held) = state.request_filters.get(source) {
-        return Some(held);
-    }
-    let vocabulary = Vocabularies::of(state).item;
-    let expression = check::expression(found, "filter", source, &vocabulary)?;
-    let filter = state.items.write().filter(expression);
-    state
-        .request_filters
-        .insert(source.into(), Arc::clone(&filter));
-    Some(filter)
 }
 
 type Ids = SmallVec<[Uuid; 4]>;

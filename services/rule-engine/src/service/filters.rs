@@ -4,11 +4,19 @@
 
 use std::sync::Arc;
 
+use attune_api::rules::v1::DecideRequest;
+use attune_errors::Violations;
 use attune_rpc::Tasks;
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
-use super::workspace::{State, Workspaces};
-use crate::domain::{filter::ItemFilter, items::ItemIndex, plan::StrategyFilter};
+use super::{
+    rules::Vocabularies,
+    workspace::{State, Workspaces},
+};
+use crate::{
+    convert::check,
+    domain::{filter::ItemFilter, items::ItemIndex, plan::StrategyFilter},
+};
 
 /// Items of one step: about a quarter of a millisecond.
 const STEP_ITEMS: ItemIndex = 1024;
@@ -32,6 +40,34 @@ pub async fn keep(tasks: Tasks, workspaces: Arc<Workspaces>) {
             tracing::error!("filters could not be made ready");
         }
     }
+}
+
+/// The filter of a request, compiled and made ready once for all requests with the
+/// same text, as long as no item type changes.
+pub fn of_request(found: &mut Violations, state: &State, source: &str) -> Option<Arc<ItemFilter>> {
+    if source.is_empty() {
+        return None;
+    }
+    if let Some(held) = state.request_filter(source) {
+        return Some(held);
+    }
+    let types_version = state.types_version();
+    let vocabulary = Vocabularies::of(state).item;
+    let expression = check::request_filter(found, "filter", source, &vocabulary)?;
+    let filter = {
+        let mut items = state.items.write();
+        items.want_columns(&expression);
+        items.filter(expression)
+    };
+    prepare(state, &filter);
+    state.remember_filter(source, &filter, types_version);
+    Some(filter)
+}
+
+/// Whether all filters of a request are at hand, so that nothing has to be made ready.
+pub fn are_known(state: &State, request: &DecideRequest) -> bool {
+    let mut sources = request.placements.iter().map(|ask| ask.filter.as_str());
+    sources.all(|source| source.is_empty() || state.request_filter(source).is_some())
 }
 
 /// Makes the filters of all strategies ready that placements use.

@@ -82,11 +82,10 @@ fn apply_catalog(workspaces: &Workspaces, entries: &[LogEntry]) -> Option<Effect
             }
             Change::ItemTypeChanged(changed) => {
                 let id = changed.item_type_id.clone();
-                let mut held = state.item_types.write();
-                match &changed.item_type {
-                    Some(item_type) => held.insert(id.clone(), item_type.clone()),
-                    None => held.remove(&id),
-                };
+                state.change_item_types(|held| match &changed.item_type {
+                    Some(item_type) => drop(held.insert(id.clone(), item_type.clone())),
+                    None => drop(held.remove(&id)),
+                });
                 let data = changed.item_type.as_ref().map(Message::encode_to_vec);
                 types.insert((workspace, id), data);
             }

@@ -67,7 +67,7 @@ pub struct Vocabularies {
 impl Vocabularies {
     /// As long as no item type is known, any characteristic may be named.
     pub fn of(state: &State) -> Self {
-        let types = state.item_types.read();
+        let types = state.item_types();
         let declare = |vocabulary: Vocabulary| {
             if types.is_empty() {
                 vocabulary
@@ -176,7 +176,7 @@ impl Rules {
         match item_types(channel, caller).await {
             Ok(types) => {
                 let types = types.into_iter().map(|t| (t.item_type_id.clone(), t));
-                *state.item_types.write() = types.collect();
+                state.change_item_types(|held| *held = types.collect());
             }
             // The save goes on with what is known here.
             Err(status) => tracing::warn!(code = ?status.code(), "item types could not be read"),

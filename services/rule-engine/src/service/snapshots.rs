@@ -57,8 +57,9 @@ pub async fn load(
 async fn load_items(database: &Database, workspaces: &Workspaces) -> Result<(), Error> {
     for (workspace, item_type) in store::items::all_types(database).await? {
         let state = workspaces.get_or_add(&workspace);
-        let mut types = state.item_types.write();
-        types.insert(item_type.item_type_id.clone(), item_type);
+        state.change_item_types(|types| {
+            types.insert(item_type.item_type_id.clone(), item_type);
+        });
     }
     let mut after: (Arc<str>, String) = ("".into(), String::new());
     loop {

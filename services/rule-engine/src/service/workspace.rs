@@ -6,13 +6,13 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
 use attune_api::catalog::v1::{Item, ItemType};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 
@@ -40,10 +40,11 @@ pub struct State {
     pub models: RwLock<Models>,
     pub base: ArcSwap<RuleBase>,
     pub parts: Mutex<Parts>,
-    pub item_types: RwLock<BTreeMap<String, ItemType>>,
+    item_types: RwLock<BTreeMap<String, ItemType>>,
     pub similar: Similar,
+    types_version: AtomicU64,
     /// By source text.
-    pub request_filters: Cache<Arc<str>, Arc<ItemFilter>>,
+    request_filters: Cache<Arc<str>, Arc<ItemFilter>>,
     pub people: People,
     pub budgets: RwLock<Budgets>,
     /// The models have learnt since they were last stored.
@@ -61,6 +62,7 @@ impl State {
             base: ArcSwap::default(),
             parts: Mutex::default(),
             item_types: RwLock::default(),
+            types_version: AtomicU64::new(0),
             similar: Similar::new(config.similar_items_max),
             request_filters: Cache::new(REQUEST_FILTERS_MAX),
             people: People::new(config.exposures_max),
@@ -105,6 +107,39 @@ impl State {
         let base = parts.assemble(&mut self.items.write());
         self.base.store(Arc::new(base));
         self.unprepared.notify_one();
+    }
+
+    pub fn item_types(&self) -> RwLockReadGuard<'_, BTreeMap<String, ItemType>> {
+        self.item_types.read()
+    }
+
+    /// Changes which characteristics there are. What requests filter by is checked anew
+    /// from then on, for a name may have gone.
+    pub fn change_item_types(&self, change: impl FnOnce(&mut BTreeMap<String, ItemType>)) {
+        let mut types = self.item_types.write();
+        change(&mut types);
+        self.types_version.fetch_add(1, Ordering::Relaxed);
+        self.request_filters.clear();
+    }
+
+    /// How often item types have changed.
+    pub fn types_version(&self) -> u64 {
+        self.types_version.load(Ordering::Relaxed)
+    }
+
+    pub fn request_filter(&self, source: &str) -> Option<Arc<ItemFilter>> {
+        self.request_filters.get(source)
+    }
+
+    /// Remembers a filter that was checked against the types of a version.
+    pub fn remember_filter(&self, source: &str, filter: &Arc<ItemFilter>, types_version: u64) {
+        // Held, so that the types stay as they are until the filter is where a change
+        // of them would find it.
+        let _types = self.item_types.read();
+        if self.types_version() == types_version {
+            self.request_filters
+                .insert(source.into(), Arc::clone(filter));
+        }
     }
 
     /// After a batch of item changes.

@@ -17,7 +17,13 @@ use roaring::RoaringBitmap;
 
 pub use column::Column;
 
-use crate::{Expression, eval, node::Load, scope::Scope, value::Value, vocabulary::ItemField};
+use crate::{
+    Expression, eval,
+    node::{Load, Node},
+    scope::Scope,
+    value::Value,
+    vocabulary::ItemField,
+};
 
 /// What an expression reads of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +59,15 @@ pub trait Columns {
 
     /// For what has to be judged one by one.
     fn item(&self, index: u32) -> Option<Self::Item<'_>>;
+}
+
+/// How much an expression asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Comparisons and calls.
+    pub conditions: usize,
+    /// Values written out.
+    pub values: usize,
 }
 
 /// Nobody in no situation: the subject of an expression that names items only.
@@ -91,6 +106,22 @@ impl Expression {
             }
         });
         names
+    }
+
+    /// How much it asks, for whoever bounds what others may ask.
+    pub fn size(&self) -> Size {
+        let mut size = Size::default();
+        self.0.root.walk(&mut |node| match node {
+            Node::Literal(_) => size.values += 1,
+            Node::Has(_)
+            | Node::Compare(..)
+            | Node::In(..)
+            | Node::Matches(..)
+            | Node::Quantify(..)
+            | Node::Call(..) => size.conditions += 1,
+            _ => {}
+        });
+        size
     }
 
     /// All that it depends on of a subject, spelt out: two subjects for whom this is the

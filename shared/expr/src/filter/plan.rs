@@ -63,8 +63,11 @@ impl Step<'_> {
                 }
                 work
             }
-            Self::Any(steps) | Self::AtLeast(_, steps) => {
-                steps.iter().map(|step| step.work(among)).sum()
+            Self::Any(steps) => steps.iter().map(|step| step.work(among)).sum(),
+            Self::AtLeast(least, steps) => {
+                // Each step meets as many sets as are counted.
+                let meeting = u64::from(*least) * (1 + among / 64);
+                steps.iter().map(|step| meeting + step.work(among)).sum()
             }
             Self::Not(step) => step.work(among),
             Self::Choose(steps) => steps.iter().map(|step| step.work(among)).sum(),
@@ -97,7 +100,6 @@ impl<'a, C: Columns> Planner<'a, C> {
         match node {
             Node::And(nodes) => self.all(nodes),
             Node::Or(nodes) => self.any(nodes),
-            Node::AtLeast(least, nodes) if *least as usize > nodes.len() => Step::Constant(false),
             Node::AtLeast(least, nodes) => {
                 Step::AtLeast(*least, nodes.iter().map(|node| self.plan(node)).collect())
             }
