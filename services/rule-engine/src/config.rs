@@ -5,6 +5,8 @@ use attune_settings::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::models::PeopleMax;
+
 /// The `rule_engine` section.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,10 @@ pub struct Config {
     /// bought together.
     #[schemars(range(min = 1))]
     pub purchasers_max: usize,
+    /// People whose recent views are remembered, per workspace, to see what is viewed
+    /// together.
+    #[schemars(range(min = 1))]
+    pub viewers_max: usize,
     /// Items whose similar items are remembered, per workspace.
     #[schemars(range(min = 1))]
     pub similar_items_max: usize,
@@ -66,8 +72,18 @@ impl Default for Config {
             report_rows_per_day_max: 200_000,
             model_snapshot_interval_s: 300,
             purchasers_max: 200_000,
+            viewers_max: 100_000,
             similar_items_max: 100_000,
             exposures_max: 4_000_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn people_max(&self) -> PeopleMax {
+        PeopleMax {
+            purchasers: self.purchasers_max,
+            viewers: self.viewers_max,
         }
     }
 }

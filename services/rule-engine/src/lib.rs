@@ -50,6 +50,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0001_rule_engine.sql",
     "0003_exposures.sql",
     "0004_reports.sql",
+    "0005_item_history.sql",
 ];
 
 /// The rule-engine. Cheap to clone.

@@ -22,10 +22,10 @@ use attune_rule_engine::domain::{
     filter::{Filters, PersonalFilter},
     inverted::Neighbour,
     items::{ItemIndex, Items},
-    models::{Learnt, Models},
+    models::{Learnt, Models, PeopleMax},
     plan::{
-        LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan, StrategyFilter,
-        StrategyPlan, default_strategy,
+        DiversityPlan, LoosePlacement, RuleAction, RuleBase, RulePlan, SourceKind, SourcePlan,
+        StrategyFilter, StrategyPlan,
     },
     popularity::Signal,
     subject::{RecentItem, Subject},
@@ -41,7 +41,10 @@ struct Fresh;
 impl SimilarItems for Fresh {
     fn similar(&self, items: &Items, models: &Models, index: ItemIndex) -> Arc<[Neighbour]> {
         let standing = |other| models.popularity.standing(other);
-        items.inverted().neighbours(items, index, standing).into()
+        items
+            .inverted()
+            .neighbours(items, index, &models.reach, standing)
+            .into()
     }
 }
 
@@ -173,25 +176,29 @@ fn world() -> impl Strategy<Value = World> {
 
 fn strategy(world: &World) -> StrategyPlan {
     let source = |kind, weight| SourcePlan { kind, weight };
+    let sources = vec![
+        source(SourceKind::Popular { signal: None }, 1.0),
+        source(SourceKind::Trending { signal: None }, 0.5),
+        source(SourceKind::RecentlyViewed, 0.6),
+        source(SourceKind::AlsoBought, 1.0),
+        source(SourceKind::Similar, 0.8),
+    ];
     StrategyPlan {
-        id: "s".into(),
-        sources: vec![
-            source(SourceKind::Popular { signal: None }, 1.0),
-            source(SourceKind::Trending { signal: None }, 0.5),
-            source(SourceKind::RecentlyViewed, 0.6),
-            source(SourceKind::AlsoBought, 1.0),
-            source(SourceKind::Similar, 0.8),
-        ],
-        filter: None,
-        category_max: world.category_max,
+        diversity: DiversityPlan {
+            category_max: world.category_max,
+            ..DiversityPlan::default()
+        },
         exploration_share: world.share,
-        ..default_strategy()
+        ..StrategyPlan::new("s", sources)
     }
 }
 
 fn build(world: &World) -> (Items, Models, RuleBase) {
     let mut items = Items::default();
-    let mut models = Models::new(100);
+    let mut models = Models::new(PeopleMax {
+        purchasers: 100,
+        viewers: 100,
+    });
     for (index, sketch) in (0..).zip(&world.sketches) {
         let change = items.upsert(&item(index, *sketch), None);
         models.item_changed(change, items.offerable());
@@ -202,9 +209,10 @@ fn build(world: &World) -> (Items, Models, RuleBase) {
             signal: [Signal::View, Signal::AddToCart, Signal::Purchase][*signal as usize],
             person: u128::from(*person),
             items: vec![*index],
+            segments: vec![],
             time_ms: NOW_MS - at * 60_000,
         };
-        models.record(&learnt, items.offerable());
+        models.record(&learnt, &items);
     }
     models.popularity.refresh(items.offerable());
     let rules = (0..).zip(&world.rules).map(|(number, sketch)| {
@@ -279,6 +287,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
             basis: Basis::Full,
         },
         recent: &recent,
+        bought: &[],
         scope: &Nobody,
         cart: &world.cart,
         page_item: None,

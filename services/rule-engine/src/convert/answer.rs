@@ -121,6 +121,7 @@ fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
         WhyKind::Rule(_) => ReasonKind::Rule,
         WhyKind::Fallback => ReasonKind::Fallback,
         WhyKind::Exploration => ReasonKind::Exploration,
+        WhyKind::Promotion => ReasonKind::Promotion,
     };
     writer.number(1, kind.into());
     writer.text(2, why.text());
@@ -133,7 +134,7 @@ fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
             }
         }),
         WhyKind::Rule(rule) => writer.text(5, [&*rule.id]),
-        WhyKind::Fallback | WhyKind::Exploration => {}
+        WhyKind::Fallback | WhyKind::Exploration | WhyKind::Promotion => {}
     }
     writer.text(6, [why.related_id.as_deref().unwrap_or("")]);
 }
@@ -220,6 +221,7 @@ pub mod tests {
             id: "home".into(),
             channels: Vec::new(),
             strategy: Arc::new(default_strategy()),
+            fallback_strategies: Vec::new(),
             fallback: Vec::new(),
             template: "wide".into(),
             caps: Vec::new(),

@@ -11,12 +11,30 @@ use super::{
     projected::Feature,
 };
 
-/// Entries of inverted lists that one search may visit.
-const VISITS_MAX: usize = 2048;
-/// Candidates that are compared feature by feature.
-const COMPARED_MAX: usize = 96;
-/// As many as a decision could use of one item.
-pub const NEIGHBOURS_MAX: usize = 24;
+/// How far the search for candidates goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// Entries of inverted lists that one search may visit.
+    pub visits_max: usize,
+    /// Candidates that are compared feature by feature.
+    pub compared_max: usize,
+    /// Similar items of one item.
+    pub neighbours_max: usize,
+    /// Items that lead to others in one decision.
+    pub seeds_max: usize,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            visits_max: 2048,
+            compared_max: 96,
+            neighbours_max: 24,
+            seeds_max: 6,
+        }
+    }
+}
+
 /// Below this share two items are not alike, they are only of the same type.
 const SHARE_MIN: f32 = 0.1;
 
@@ -54,6 +72,7 @@ impl Inverted {
         &self,
         items: &Items,
         index: ItemIndex,
+        reach: &Reach,
         standing: impl Fn(ItemIndex) -> f64,
     ) -> Vec<Neighbour> {
         let Some(item) = items.get(index) else {
@@ -65,7 +84,7 @@ impl Inverted {
             return Vec::new();
         }
         let mut found: Vec<(f32, f64, ItemIndex)> = self
-            .candidates(&weights, index)
+            .candidates(&weights, index, reach)
             .into_iter()
             .filter_map(|candidate| {
                 let other = items.get(candidate)?;
@@ -81,7 +100,7 @@ impl Inverted {
                 .then(b.1.total_cmp(&a.1))
                 .then(a.2.cmp(&b.2))
         });
-        found.truncate(NEIGHBOURS_MAX);
+        found.truncate(reach.neighbours_max);
         found.into_iter().map(|(share, _, i)| (i, share)).collect()
     }
 
@@ -104,16 +123,16 @@ impl Inverted {
     /// Follows the rarest features first. A list that does not fit what is left of the
     /// budget is followed from the item's own place in it, since neighbours in the
     /// order of arrival are more often alike than the ends of a list.
-    fn candidates(&self, weights: &[Weighted], index: ItemIndex) -> Vec<ItemIndex> {
+    fn candidates(&self, weights: &[Weighted], index: ItemIndex, reach: &Reach) -> Vec<ItemIndex> {
         let mut by_rarity: Vec<&Weighted> = weights.iter().filter(|w| w.holders > 1).collect();
         by_rarity.sort_unstable_by_key(|w| (w.holders, w.feature));
-        let mut budget = VISITS_MAX;
+        let mut budget = reach.visits_max;
         let mut seen: FxHashMap<ItemIndex, f32> = FxHashMap::default();
         for weighted in by_rarity {
             let Some(list) = self.lists.get(&weighted.feature) else {
                 continue;
             };
-            if list.len() > budget && seen.len() >= NEIGHBOURS_MAX {
+            if list.len() > budget && seen.len() >= reach.neighbours_max {
                 break;
             }
             for candidate in around(list, index, budget) {
@@ -127,11 +146,11 @@ impl Inverted {
             }
         }
         let mut seen: Vec<_> = seen.into_iter().collect();
-        if seen.len() > COMPARED_MAX {
-            seen.select_nth_unstable_by(COMPARED_MAX, |a, b| {
+        if seen.len() > reach.compared_max {
+            seen.select_nth_unstable_by(reach.compared_max, |a, b| {
                 b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
             });
-            seen.truncate(COMPARED_MAX);
+            seen.truncate(reach.compared_max);
         }
         seen.into_iter().map(|(candidate, _)| candidate).collect()
     }

@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     bits::BitSet,
+    changes::{Changes, History},
     columns::ItemColumns,
     filter::ItemFilter,
     id_hash::IdHash,
@@ -60,6 +61,7 @@ pub struct Items {
     newest: Vec<(i64, ItemIndex)>,
     newest_is_stale: bool,
     inverted: Inverted,
+    pasts: Changes,
     pool: Pool,
     filters: HashMap<Arc<str>, Weak<ItemFilter>>,
     columns: ItemColumns,
@@ -150,6 +152,17 @@ impl Items {
         &self.inverted
     }
 
+    /// Prices that dropped and stock that came back.
+    pub fn changes(&self) -> &Changes {
+        &self.pasts
+    }
+
+    /// What was stored of an item's past, after the item itself.
+    pub fn restore_history(&mut self, index: ItemIndex, history: History) {
+        let price = self.get(index).and_then(|item| item.price);
+        self.pasts.put(index, history, price);
+    }
+
     /// Whether taking in an item as it is now changes what it is like.
     pub fn is_reshaped_by(&self, item: &Item) -> bool {
         let held = self.index_of(&item.item_id).and_then(|at| self.get(at));
@@ -170,6 +183,8 @@ impl Items {
             Some(leaf) => self.leaf_id(leaf),
             None => NO_CATEGORY,
         };
+        let before = self.items[index as usize].as_deref();
+        self.pasts.note(index, before, &projected);
         let is_offerable = projected.is_offerable();
         self.offerable.set(index, is_offerable);
         self.conditional.set(index, projected.is_conditional());
@@ -191,6 +206,7 @@ impl Items {
         if let Some(item) = self.items[index as usize].take() {
             self.drop_publication(index, &item);
         }
+        self.pasts.forget(index);
         self.offerable.set(index, false);
         self.conditional.set(index, false);
         self.leaves[index as usize] = NO_CATEGORY;

@@ -1,11 +1,13 @@
 //! Deciding, as ideas: items, attention, likeness, rules and how they make an answer.
 //! Pure and synchronous: no transport, no database, no clock.
 
+pub mod affinity;
 pub mod attribution;
 pub mod audience;
 pub mod bits;
 pub mod caps;
-pub mod co_purchase;
+pub mod changes;
+pub mod co_occurrence;
 pub mod columns;
 pub mod decide;
 pub mod exposures;
@@ -18,6 +20,7 @@ pub mod plan;
 pub mod popularity;
 pub mod projected;
 pub mod ranked;
+pub mod replenishment;
 pub mod report;
 pub mod schedule;
 pub mod subject;

@@ -14,12 +14,19 @@ use attune_api::{
 use attune_expr::{ItemField, Scope, Value, state_name};
 use prost_types::{Struct, value::Kind};
 
-use super::audience::{Audience, Audiences};
+use super::{
+    audience::{Audience, Audiences},
+    replenishment::Declared,
+};
 
 /// Texts longer than this say too much to be a feature that two items share.
 const FEATURE_CHARS_MAX: usize = 64;
 /// More would let one item with a long tag list crowd the inverted lists.
 const FEATURES_MAX: usize = 48;
+
+/// Names that no characteristic has.
+pub const TYPE_FEATURE: &str = "item.type";
+pub const CATEGORY_FEATURE: &str = "item.category";
 
 /// What two items may have in common, as a hash of name and value.
 pub type Feature = u64;
@@ -34,15 +41,15 @@ pub struct Projected {
     /// Sorted by name.
     characteristics: Box<[(Arc<str>, Characteristic)]>,
     pub price: Option<f64>,
-    currency_code: Arc<str>,
+    pub currency_code: Arc<str>,
     pub stock: Option<i64>,
     pub state: ItemState,
     pub available_from_ms: Option<i64>,
     pub available_to_ms: Option<i64>,
     create_ms: Option<i64>,
-    update_ms: Option<i64>,
+    pub update_ms: Option<i64>,
     pub first_published_ms: Option<i64>,
-    /// Sorted and distinct.
+    /// Sorted and distinct; those of one name are neighbours.
     pub features: Box<[Feature]>,
     /// Whom it may be shown to; none means everybody.
     pub audience: Option<Arc<Audience>>,
@@ -112,6 +119,15 @@ impl Projected {
     pub fn is_available_at(&self, now_ms: i64) -> bool {
         self.available_from_ms.is_none_or(|from| from <= now_ms)
             && self.available_to_ms.is_none_or(|to| now_ms < to)
+    }
+
+    /// What the catalog says of how it is used up.
+    pub fn declared(&self) -> Declared {
+        let days = Some(self.replenishment_days).filter(|days| *days > 0.0);
+        Declared {
+            is_replenishable: self.is_replenishable,
+            days: days.filter(|_| self.is_replenishable),
+        }
     }
 
     pub fn leaf_category(&self) -> Option<&str> {
@@ -206,8 +222,9 @@ fn characteristic(kind: &Kind, pool: &mut Pool) -> Option<Characteristic> {
 /// Type, every category and every categorical characteristic. Numbers are left out:
 /// two tents are not alike because both weigh 2.35.
 pub(super) fn features(item: &Item) -> Box<[Feature]> {
-    let mut features = vec![feature("item.type", &item.item_type)];
-    features.extend(item.categories.iter().map(|c| feature("item.category", c)));
+    let mut features = vec![feature(TYPE_FEATURE, &item.item_type)];
+    let categories = item.categories.iter();
+    features.extend(categories.map(|category| feature(CATEGORY_FEATURE, category)));
     for (name, value) in &item.characteristics {
         match &value.kind {
             Some(Kind::StringValue(text)) if is_categorical(text) => {
@@ -236,9 +253,30 @@ fn is_categorical(text: &str) -> bool {
 }
 
 fn feature(name: &str, value: &str) -> Feature {
+    const VALUE_BITS: u32 = 48;
+    let value = hash(&(name, value)) & ((1 << VALUE_BITS) - 1);
+    Feature::from(FeatureName::of(name).0) << VALUE_BITS | value
+}
+
+fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (name, value).hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
+}
+
+/// What features of one characteristic have in common: their first bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeatureName(u16);
+
+impl FeatureName {
+    /// Of a characteristic, of `item.type` or of `item.category`.
+    pub fn of(name: &str) -> Self {
+        Self(hash(&name) as u16)
+    }
+
+    pub fn of_feature(feature: Feature) -> Self {
+        Self((feature >> 48) as u16)
+    }
 }
 
 /// Texts that many items share, each held once.

@@ -71,6 +71,67 @@ pub fn read<'a>(
     Ok(subject)
 }
 
+/// Every purchase in a snapshot of items that have an index, the newest first. A pass of
+/// its own, since only decisions about what was bought need it.
+pub fn purchases(
+    bytes: &[u8],
+    items: &Items,
+    bought: &mut Vec<RecentItem>,
+) -> Result<(), Unreadable> {
+    bought.clear();
+    let mut basis = 0;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match field(&mut rest)? {
+            (2, Field::Number(number)) => basis = number as i32,
+            (5, Field::Bytes(event)) => read_purchase(event, items, bought)?,
+            _ => {}
+        }
+    }
+    if basis == Basis::ContextOnly as i32 {
+        bought.clear();
+    }
+    Ok(())
+}
+
+fn read_purchase(
+    bytes: &[u8],
+    items: &Items,
+    bought: &mut Vec<RecentItem>,
+) -> Result<(), Unreadable> {
+    let (mut is_purchase, mut time_ms) = (false, 0);
+    let start = bought.len();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match field(&mut rest)? {
+            (1, Field::Bytes(event_type)) => {
+                is_purchase = Signal::of_event(text(event_type)?) == Some(Signal::Purchase);
+                // Written first: what is no purchase is not read on.
+                if !is_purchase {
+                    return Ok(());
+                }
+            }
+            (2, Field::Number(time)) => time_ms = time as i64,
+            (3, Field::Bytes(id)) => {
+                let item = items.index_of(text(id)?);
+                bought.extend(item.map(|item| RecentItem {
+                    signal: Signal::Purchase,
+                    item,
+                    time_ms: 0,
+                }));
+            }
+            _ => {}
+        }
+    }
+    if !is_purchase {
+        bought.truncate(start);
+    }
+    for purchase in &mut bought[start..] {
+        purchase.time_ms = time_ms;
+    }
+    Ok(())
+}
+
 fn read_event(bytes: &[u8], items: &Items, recent: &mut Vec<RecentItem>) -> Result<(), Unreadable> {
     let mut signal = None;
     let mut time_ms = 0;
@@ -381,10 +442,29 @@ mod tests {
     }
 
     #[test]
+    fn purchases_are_all_read_with_their_times() {
+        let items = items(&["a", "b"]);
+        let mut bought = vec![];
+        purchases(&snapshot(Basis::Full), &items, &mut bought).unwrap();
+        let found: Vec<_> = bought.iter().map(|b| (b.item, b.time_ms)).collect();
+        assert_eq!(found, [(1, 30), (0, 30)]);
+        let mut event = event("purchase", 1, &["a"]);
+        event.item_ids = vec!["a".into(); 200];
+        let many = Snapshot {
+            recent_events: vec![event],
+            ..Default::default()
+        };
+        purchases(&many.encode_to_vec(), &items, &mut bought).unwrap();
+        assert_eq!(bought.len(), 200);
+    }
+
+    #[test]
     fn without_consent_nothing_personal_is_read() {
         let mut recent = Vec::new();
         let bytes = snapshot(Basis::ContextOnly);
         read(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
+        assert!(recent.is_empty());
+        purchases(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
         assert!(recent.is_empty());
     }
 

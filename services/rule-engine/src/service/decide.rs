@@ -50,6 +50,7 @@ pub struct Decider {
 struct Reused {
     scratch: Scratch,
     recent: Vec<RecentItem>,
+    bought: Vec<RecentItem>,
 }
 
 thread_local! {
@@ -290,6 +291,11 @@ fn make_with(
     let models = state.models.read();
     let subject = subject::read(&request.snapshot, &items, &mut reused.recent)
         .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
+    reused.bought.clear();
+    if question.asks.iter().any(|ask| ask.plan.reads_purchases()) {
+        subject::purchases(&request.snapshot, &items, &mut reused.bought)
+            .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
+    }
     let sent = request.placements.iter();
     let asks = question.asks.iter().zip(sent).zip(question.ids);
     let asks: Vec<PlacementAsk> = asks
@@ -337,6 +343,7 @@ fn make_with(
             locale: context.map_or("", |context| &context.locale),
             subject,
             recent: &reused.recent,
+            bought: &reused.bought,
             scope: &scope,
             cart: &indexes(&items, context.map_or(&[], |c| &c.cart_item_ids)),
             page_item: page_item(&items, context),

@@ -16,7 +16,7 @@ use attune_storage::{Database, Error, Tx};
 use parking_lot::Mutex;
 use prost::Message;
 
-use super::workspace::{State, Workspaces};
+use super::workspace::{Kept, State, Workspaces};
 use crate::{
     domain::{decide::SimilarItems, items::ItemIndex, models::Learnt},
     store::items::{self, Effects, UpsertedItem},
@@ -50,7 +50,7 @@ pub async fn catalog_batch(
 
 /// The last change of each key is all that needs to be stored.
 enum Latest {
-    Item(Vec<u8>, Option<i64>),
+    Item(Vec<u8>, Kept),
     NoItem,
 }
 
@@ -72,9 +72,9 @@ fn apply_catalog(workspaces: &Workspaces, entries: &[LogEntry]) -> Option<Effect
                     continue;
                 };
                 let slim = slim(item);
-                let published = state.upsert_item(&slim, None);
+                let kept = state.upsert_item(&slim, Kept::default());
                 let key = (workspace, slim.item_id.clone());
-                latest.insert(key, Latest::Item(slim.encode_to_vec(), published));
+                latest.insert(key, Latest::Item(slim.encode_to_vec(), kept));
             }
             Change::ItemDeleted(deleted) => {
                 state.remove_item(&deleted.item_id);
@@ -112,12 +112,13 @@ fn effects(
     };
     for ((workspace, id), latest) in latest {
         match latest {
-            Latest::Item(data, published) => {
+            Latest::Item(data, kept) => {
                 effects.upserted.push(UpsertedItem {
                     workspace,
                     item_id: id,
                     data,
-                    first_published_ms: published,
+                    first_published_ms: kept.first_published_ms,
+                    history: kept.history.and_then(|history| history.encode()),
                 });
             }
             Latest::NoItem => effects.deleted.push((workspace, id)),
@@ -237,12 +238,10 @@ fn learn(state: &State, recorded: &EventRecorded, commit_ms: i64) -> Option<Lear
     };
     let learnt = if is_known {
         let items = state.items.read();
-        Learnt::from_event(&recorded.profile_id, event, commit_ms, |id| {
-            items.index_of(id)
-        })
+        Learnt::from_event(recorded, commit_ms, |id| items.index_of(id))
     } else {
         let mut items = state.items.write();
-        Learnt::from_event(&recorded.profile_id, event, commit_ms, |id| {
+        Learnt::from_event(recorded, commit_ms, |id| {
             let unknown = items.index_count() - items.len();
             let is_full = unknown >= UNKNOWN_ITEMS_MAX;
             items
@@ -251,6 +250,6 @@ fn learn(state: &State, recorded: &EventRecorded, commit_ms: i64) -> Option<Lear
         })
     }?;
     let items = state.items.read();
-    state.models.write().record(&learnt, items.offerable());
+    state.models.write().record(&learnt, &items);
     Some(learnt)
 }

@@ -237,20 +237,40 @@ impl Part for Placement {
 }
 
 impl Part for Strategy {
-    async fn check(&self, _: &mut Tx, _: &str, vocabularies: Vocabularies) -> Result<(), Error> {
+    async fn check(
+        &self,
+        tx: &mut Tx,
+        workspace: &str,
+        vocabularies: Vocabularies,
+    ) -> Result<(), Error> {
         let mut found = Violations::new();
-        convert::strategy(&mut found, self, &vocabularies.both);
+        convert::strategy(&mut found, self, &vocabularies.both, &vocabularies.item);
+        if (1..=1000).contains(&self.fallback_strategies.len()) {
+            let ids = self.fallback_strategies.clone();
+            let known = Table::<Strategy>::etags_within(tx, workspace, ids).await?;
+            let mut known: HashSet<String> = known.into_keys().collect();
+            known.insert(DEFAULT_STRATEGY_ID.to_owned());
+            for (index, _) in convert::missing(&self.fallback_strategies, &known) {
+                let field = format!("strategy.fallback_strategies[{index}]");
+                found.push(field, "must be a strategy that exists");
+            }
+        }
         Ok(found.into_result()?)
     }
 
     async fn check_unused(&self, tx: &mut Tx, workspace: &str) -> Result<(), Error> {
-        match user_of(tx, workspace, &self.strategy_id).await? {
-            Some(placement) => Err(Fault::in_use(
-                Self::KIND,
-                &self.strategy_id,
-                format!("placement/{placement}"),
-            )
-            .into()),
+        let id = &self.strategy_id;
+        let placement = user_of(tx, workspace, |p: &Placement| p.strategy == *id).await?;
+        let is_fallback = |s: &Strategy| s.fallback_strategies.contains(id);
+        let user = match placement {
+            Some(placement) => Some(format!("placement/{placement}")),
+            None => {
+                let strategy = user_of(tx, workspace, is_fallback).await?;
+                strategy.map(|strategy| format!("strategy/{strategy}"))
+            }
+        };
+        match user {
+            Some(user) => Err(Fault::in_use(Self::KIND, id, user).into()),
             None => Ok(()),
         }
     }
@@ -261,26 +281,31 @@ impl Part for Strategy {
     }
 
     fn item_expressions(&self) -> Vec<&str> {
-        vec![&self.filter]
+        let promoted = self.promotions.as_ref().map(|p| p.filter.as_str());
+        [self.filter.as_str()].into_iter().chain(promoted).collect()
     }
 }
 
-/// A placement that is filled by this strategy.
-async fn user_of(tx: &mut Tx, workspace: &str, strategy_id: &str) -> Result<Option<String>, Error> {
-    const PLACEMENTS: &str = "select id, data from resources \
+/// The first resource that makes use of something.
+async fn user_of<R: Resource>(
+    tx: &mut Tx,
+    workspace: &str,
+    uses: impl Fn(&R) -> bool,
+) -> Result<Option<String>, Error> {
+    const PAGE: &str = "select id, data from resources \
          where workspace = $1 and kind = $2 and id > $3 order by id limit 1000";
     let mut after = String::new();
     loop {
-        let args = args![workspace, Placement::KIND, &after];
-        let rows = tx.fetch_all(PLACEMENTS, args).await?;
+        let rows = tx
+            .fetch_all(PAGE, args![workspace, R::KIND, &after])
+            .await?;
         let Some(last) = rows.last() else {
             return Ok(None);
         };
         after = last.get(0)?;
         for row in &rows {
             let data: Vec<u8> = row.get(1)?;
-            let placement: Placement = prost::Message::decode(data.as_slice())?;
-            if placement.strategy == strategy_id {
+            if uses(&R::decode(data.as_slice())?) {
                 return Ok(Some(row.get(0)?));
             }
         }

@@ -11,10 +11,16 @@ use attune_rpc::{Slept, Tasks};
 use attune_storage::{Database, Error, Tx};
 use bytes::Bytes;
 
-use super::{follow::Learning, workspace::Workspaces};
+use super::{
+    follow::Learning,
+    workspace::{Kept, Workspaces},
+};
 use crate::{
     config::Config,
-    domain::models::{Models, StoredModels},
+    domain::{
+        changes::History,
+        models::{Models, StoredModels},
+    },
     store,
 };
 
@@ -31,14 +37,19 @@ pub async fn load(
 ) -> Result<(), Error> {
     load_items(database, workspaces).await?;
     let Some(stored) = store::models::load(database).await? else {
-        tracing::warn!("stored models have another format and are learnt anew");
+        tracing::warn!("stored models are of a later version and are learnt anew");
         return Ok(());
     };
     // All or none: they stand for one position together.
     let decoded: Result<Vec<(Arc<str>, StoredModels)>, postcard::Error> = stored
         .blobs
         .into_iter()
-        .map(|(workspace, blob)| Ok((workspace, postcard::from_bytes(&blob)?)))
+        .map(|blob| {
+            Ok((
+                blob.workspace,
+                StoredModels::decode(&blob.data, blob.format)?,
+            ))
+        })
         .collect();
     let Ok(decoded) = decoded else {
         tracing::error!("stored models cannot be read and are learnt anew");
@@ -47,7 +58,7 @@ pub async fn load(
     for (workspace, models) in decoded {
         let state = workspaces.get_or_add(&workspace);
         let mut items = state.items.write();
-        let models = Models::restore(models, &mut items, config.purchasers_max);
+        let models = Models::restore(models, &mut items, config.people_max());
         *state.models.write() = models;
     }
     learning.0.lock().position = stored.position;
@@ -70,7 +81,12 @@ async fn load_items(database: &Database, workspaces: &Workspaces) -> Result<(), 
         after = (Arc::clone(&last.workspace), last.item.item_id.clone());
         for stored in &page {
             let state = workspaces.get_or_add(&stored.workspace);
-            state.upsert_item(&stored.item, stored.first_published_ms);
+            let history = stored.history.as_deref().and_then(History::decode);
+            let kept = Kept {
+                first_published_ms: stored.first_published_ms,
+                history,
+            };
+            state.upsert_item(&stored.item, kept);
         }
     }
     for state in workspaces.all() {
@@ -151,7 +167,7 @@ async fn copy(
             let items = state.items.read();
             let stored = state.models.read().store(&items);
             drop(items);
-            match postcard::to_stdvec(&stored) {
+            match stored.encode() {
                 Ok(blob) => blobs.push((Arc::clone(&state.name), Bytes::from(blob))),
                 Err(error) => tracing::error!(%error, "models could not be encoded"),
             }

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     domain::{
         caps::Budgets,
+        changes::History,
         decide::SimilarItems,
         filter::ItemFilter,
         inverted::Neighbour,
@@ -32,6 +33,13 @@ use crate::{
 
 /// Filters sent with requests that are remembered, per workspace.
 const REQUEST_FILTERS_MAX: usize = 256;
+
+/// What the projection remembers of an item that the catalog does not say.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub first_published_ms: Option<i64>,
+    pub history: Option<History>,
+}
 
 /// Everything that deciding for one workspace reads.
 pub struct State {
@@ -58,7 +66,7 @@ impl State {
         Self {
             name,
             items: RwLock::default(),
-            models: RwLock::new(Models::new(config.purchasers_max)),
+            models: RwLock::new(Models::new(config.people_max())),
             base: ArcSwap::default(),
             parts: Mutex::default(),
             item_types: RwLock::default(),
@@ -72,22 +80,27 @@ impl State {
         }
     }
 
-    /// Takes in an item and says when it was first published.
-    pub fn upsert_item(&self, item: &Item, stored_ms: Option<i64>) -> Option<i64> {
+    /// Takes in an item, with what was stored of it besides, and says what is to be.
+    pub fn upsert_item(&self, item: &Item, stored: Kept) -> Kept {
         let mut items = self.items.write();
         let mut models = self.models.write();
         let is_reshaped = self.similar.is_used() && items.is_reshaped_by(item);
         if is_reshaped && let Some(index) = items.index_of(&item.item_id) {
             self.similar.forget(&items, &models, index);
         }
-        let change = items.upsert(item, stored_ms);
+        let change = items.upsert(item, stored.first_published_ms);
+        if let Some(history) = stored.history {
+            items.restore_history(change.index, history);
+        }
         models.item_changed(change, items.offerable());
         if is_reshaped {
             self.similar.forget(&items, &models, change.index);
         }
-        items
-            .get(change.index)
-            .and_then(|item| item.first_published_ms)
+        let item = items.get(change.index);
+        Kept {
+            first_published_ms: item.and_then(|item| item.first_published_ms),
+            history: items.changes().history(change.index).cloned(),
+        }
     }
 
     pub fn remove_item(&self, item_id: &str) {
@@ -220,9 +233,10 @@ impl SimilarItems for Similar {
 }
 
 fn neighbours(items: &Items, models: &Models, index: ItemIndex) -> Vec<Neighbour> {
+    let standing = |other| models.popularity.standing(other);
     items
         .inverted()
-        .neighbours(items, index, |other| models.popularity.standing(other))
+        .neighbours(items, index, &models.reach, standing)
 }
 
 /// All workspaces of this process.

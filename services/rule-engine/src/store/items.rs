@@ -17,6 +17,7 @@ pub struct StoredItem {
     pub workspace: Arc<str>,
     pub item: Item,
     pub first_published_ms: Option<i64>,
+    pub history: Option<bytes::Bytes>,
 }
 
 /// An item to be stored, encoded.
@@ -26,6 +27,7 @@ pub struct UpsertedItem {
     pub item_id: String,
     pub data: Vec<u8>,
     pub first_published_ms: Option<i64>,
+    pub history: Option<Vec<u8>>,
 }
 
 /// What one batch of the catalog's log leaves behind, each key once.
@@ -43,7 +45,7 @@ pub async fn page_after(
     workspace: &str,
     item_id: &str,
 ) -> Result<Vec<StoredItem>, Error> {
-    const PAGE: &str = "select workspace, data, first_published_ms from items \
+    const PAGE: &str = "select workspace, data, first_published_ms, history from items \
          where workspace > $1 or (workspace = $1 and item_id > $2) \
          order by workspace, item_id limit 5000";
     let rows = database.fetch_all(PAGE, args![workspace, item_id]).await?;
@@ -59,6 +61,7 @@ pub async fn page_after(
             workspace: row.get(0)?,
             item,
             first_published_ms: row.get(2)?,
+            history: row.get(3)?,
         });
     }
     Ok(items)
@@ -87,9 +90,11 @@ pub async fn apply(tx: &mut Tx, effects: &Effects) -> Result<(), Error> {
             ("item_id", Kind::Text),
             ("data", Kind::Bytes),
             ("first_published_ms", Kind::Int),
+            ("history", Kind::Bytes),
         ],
         tail: "on conflict (workspace, item_id) do update set \
-             data = excluded.data, first_published_ms = excluded.first_published_ms",
+             data = excluded.data, first_published_ms = excluded.first_published_ms, \
+             history = excluded.history",
     };
     const DELETE: &str = "delete from items where workspace = $1 and item_id = $2";
     if position(tx, CATALOG).await? >= effects.position {
@@ -101,7 +106,8 @@ pub async fn apply(tx: &mut Tx, effects: &Effects) -> Result<(), Error> {
             &item.workspace,
             &item.item_id,
             data,
-            item.first_published_ms
+            item.first_published_ms,
+            item.history.as_deref()
         ]
     });
     let rows: Vec<Vec<Value>> = rows.collect();

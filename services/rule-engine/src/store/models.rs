@@ -7,22 +7,26 @@ use attune_storage::{Database, Error, Tx, args};
 use bytes::Bytes;
 
 use super::items::position;
-use crate::error::SERVICE;
+use crate::{domain::models::StoredModels, error::SERVICE};
 
 /// The log that the models follow.
 pub const PROFILE: &str = "profile";
-
-/// Raised whenever a blob of before cannot be read any more.
-pub const FORMAT: i64 = 2;
 
 /// What is stored.
 #[derive(Debug, Default)]
 pub struct StoredBlobs {
     pub position: i64,
-    pub blobs: Vec<(Arc<str>, Bytes)>,
+    pub blobs: Vec<StoredBlob>,
 }
 
-/// The stored blobs; None if any has another format, since all stand for one position.
+#[derive(Debug)]
+pub struct StoredBlob {
+    pub workspace: Arc<str>,
+    pub format: i64,
+    pub data: Bytes,
+}
+
+/// The stored blobs; None if a later version wrote any, since all stand for one position.
 pub async fn load(database: &Database) -> Result<Option<StoredBlobs>, Error> {
     // One statement, so that position and blobs belong together whoever writes.
     const LOAD: &str = "select p.position, m.workspace, m.format, m.data \
@@ -35,10 +39,15 @@ pub async fn load(database: &Database) -> Result<Option<StoredBlobs>, Error> {
         let Some(workspace) = row.get::<Option<Arc<str>>>(1)? else {
             continue;
         };
-        if row.get::<i64>(2)? != FORMAT {
+        let format = row.get::<i64>(2)?;
+        if format > StoredModels::FORMAT {
             return Ok(None);
         }
-        stored.blobs.push((workspace, row.get(3)?));
+        stored.blobs.push(StoredBlob {
+            workspace,
+            format,
+            data: row.get(3)?,
+        });
     }
     Ok(Some(stored))
 }
@@ -51,7 +60,8 @@ pub async fn save(tx: &mut Tx, blobs: &[(Arc<str>, Bytes)], at: i64) -> Result<(
         return Ok(());
     }
     for (workspace, blob) in blobs {
-        tx.execute(PUT, args![workspace, FORMAT, blob]).await?;
+        tx.execute(PUT, args![workspace, StoredModels::FORMAT, blob])
+            .await?;
     }
     tx.set_position(SERVICE, PROFILE, at).await
 }

@@ -354,6 +354,7 @@ pub fn event(profile_id: &str, kind: &str, items: &[&str], time_ms: i64) -> Even
     EventRecorded {
         profile_id: profile_id.into(),
         personalization_allowed: true,
+        segments: vec![],
         event: Some(Event {
             event_id: format!("{profile_id}-{kind}-{time_ms}-{}", items.join("-")),
             r#type: kind.into(),

@@ -10,7 +10,7 @@ use attune_api::rules::v1::{CapScope, FrequencyCap, Placement};
 
 pub use rule::{Compiled, compiled, rule};
 pub use schedule::{schedule, time_of_day, time_zone};
-pub use strategy::{ITEM_IDS, strategy};
+pub use strategy::{ITEM_IDS, PERCENT_MIN, strategy};
 
 use crate::domain::{
     caps::{self, Cap},

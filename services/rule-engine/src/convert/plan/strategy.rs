@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use attune_api::rules::v1::{Eligibility, Fatigue, Source, SourceKind as Kind, Strategy};
+use attune_api::rules::v1::{
+    Diversity, Eligibility, Fatigue, Promotions, Source, SourceKind as Kind, Strategy,
+};
 use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, value::Kind as JsonKind};
 
@@ -11,25 +13,65 @@ use crate::domain::{
     filter::PersonalFilter,
     items::Items,
     plan::{
-        self, DAY_MS, DISMISSED_DAYS_DEFAULT, FATIGUE_DAYS_DEFAULT, NEW_DAYS_DEFAULT, SourceKind,
-        SourcePlan, StrategyFilter, StrategyPlan,
+        self, CHANGED_DAYS_DEFAULT, DAY_MS, DISMISSED_DAYS_DEFAULT, DiversityPlan,
+        FATIGUE_DAYS_DEFAULT, LimitPlan, NEW_DAYS_DEFAULT, PromotionsPlan, SourceKind, SourcePlan,
+        StrategyFilter, StrategyPlan,
     },
     popularity::Signal,
+    projected::{CATEGORY_FEATURE, FeatureName, TYPE_FEATURE},
 };
 
 pub fn strategy(strategy: &Strategy, items: &mut Items) -> Result<StrategyPlan, Uncompilable> {
     let sources = strategy.sources.iter().map(|s| source(s, items));
+    let sources = sources.collect::<Result<_, _>>()?;
     Ok(StrategyPlan {
-        id: strategy.strategy_id.as_str().into(),
-        sources: sources.collect::<Result<_, _>>()?,
         filter: filter(&strategy.filter, items)?,
-        category_max: strategy.diversity.as_ref().map_or(0, |diversity| {
-            usize::try_from(diversity.category_max).unwrap_or(0)
-        }),
+        diversity: diversity(strategy.diversity.as_ref()),
         exploration_share: strategy.exploration.as_ref().map_or(0.0, |e| e.share),
+        promotions: promotions(strategy.promotions.as_ref(), items)?,
+        fallback_ids: strategy.fallback_strategies.clone(),
         eligibility: eligibility(strategy.eligibility.as_ref()),
         fatigue: strategy.fatigue.as_ref().and_then(fatigue),
+        ..StrategyPlan::new(&strategy.strategy_id, sources)
     })
+}
+
+fn diversity(diversity: Option<&Diversity>) -> DiversityPlan {
+    let Some(diversity) = diversity else {
+        return DiversityPlan::default();
+    };
+    let limits = diversity.limits.iter().map(|limit| LimitPlan {
+        characteristic: limit.characteristic.as_str().into(),
+        item_max: usize::try_from(limit.item_max).unwrap_or(0),
+    });
+    DiversityPlan {
+        category_max: usize::try_from(diversity.category_max).unwrap_or(0),
+        weight: diversity.weight as f32,
+        compared: diversity.characteristics.iter().map(compared).collect(),
+        limits: limits.collect(),
+    }
+}
+
+fn compared(characteristic: &String) -> FeatureName {
+    FeatureName::of(match characteristic.as_str() {
+        "type" => TYPE_FEATURE,
+        "categories" => CATEGORY_FEATURE,
+        name => name,
+    })
+}
+
+fn promotions(
+    promotions: Option<&Promotions>,
+    items: &mut Items,
+) -> Result<Option<PromotionsPlan>, Uncompilable> {
+    let Some(promotions) = promotions.filter(|p| p.share > 0.0) else {
+        return Ok(None);
+    };
+    let expression = Expression::compile(&promotions.filter, &Vocabulary::item());
+    Ok(Some(PromotionsPlan {
+        share: promotions.share,
+        filter: items.filter(expression.map_err(|_| Uncompilable)?),
+    }))
 }
 
 fn eligibility(sent: Option<&Eligibility>) -> plan::Eligibility {
@@ -83,13 +125,27 @@ fn source(source: &Source, items: &mut Items) -> Result<SourcePlan, Uncompilable
             signal: signal(params),
         },
         Kind::New => SourceKind::New {
-            window_ms: (number(params, "days").unwrap_or(NEW_DAYS_DEFAULT) * DAY_MS) as i64,
+            window_ms: days_ms(params, NEW_DAYS_DEFAULT),
         },
         Kind::RecentlyViewed => SourceKind::RecentlyViewed,
         Kind::AlsoBought => SourceKind::AlsoBought,
         Kind::Similar => SourceKind::Similar,
-        // Known to the contract and not to this version.
-        _ => return Err(Uncompilable),
+        Kind::AlsoViewed => SourceKind::AlsoViewed,
+        Kind::BecauseViewed => SourceKind::BecauseViewed,
+        Kind::BuyAgain => SourceKind::BuyAgain,
+        Kind::PriceDropped => SourceKind::PriceDropped {
+            window_ms: days_ms(params, CHANGED_DAYS_DEFAULT),
+            share_min: PERCENT_MIN
+                .iter()
+                .find_map(|name| number(params, name))
+                .unwrap_or(0.0)
+                / 100.0,
+        },
+        Kind::BackInStock => SourceKind::BackInStock {
+            window_ms: days_ms(params, CHANGED_DAYS_DEFAULT),
+        },
+        Kind::CartComplement => SourceKind::CartComplement,
+        Kind::SegmentAffinity => SourceKind::SegmentAffinity,
     };
     let weight = match source.weight {
         0.0 => 1.0,
@@ -100,6 +156,12 @@ fn source(source: &Source, items: &mut Items) -> Result<SourcePlan, Uncompilable
 
 /// The names that a source's list of items goes by.
 pub const ITEM_IDS: [&str; 2] = ["itemIds", "item_ids"];
+/// The names that the least reduction goes by.
+pub const PERCENT_MIN: [&str; 2] = ["percentMin", "percent_min"];
+
+fn days_ms(params: Option<&Struct>, default: f64) -> i64 {
+    (number(params, "days").unwrap_or(default) * DAY_MS) as i64
+}
 
 fn item_ids(params: Option<&Struct>) -> Vec<String> {
     let list = ITEM_IDS

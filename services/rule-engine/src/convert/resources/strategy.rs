@@ -1,12 +1,15 @@
 //! What a strategy may hold.
 
-use attune_api::rules::v1::{Exploration, Source, SourceKind, Strategy};
+use attune_api::rules::v1::{Diversity, Exploration, Promotions, Source, SourceKind, Strategy};
 use attune_errors::Violations;
-use attune_expr::Vocabulary;
+use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, Value, value::Kind};
 
 use crate::{
-    convert::{check, plan::ITEM_IDS},
+    convert::{
+        check,
+        plan::{ITEM_IDS, PERCENT_MIN},
+    },
     domain::popularity::Signal,
 };
 
@@ -17,9 +20,14 @@ const WEIGHT_MAX: f64 = 1000.0;
 const NEW_DAYS_MAX: f64 = 3650.0;
 const DISMISSED_DAYS_MAX: i32 = 3650;
 const HALF_EXPOSURES_MAX: f64 = 1000.0;
+/// Older changes are no news, and their history may be gone.
+const CHANGED_DAYS_MAX: f64 = 90.0;
+const CHARACTERISTICS_MAX: usize = 20;
+const LIMITS_MAX: usize = 5;
+const FALLBACK_STRATEGIES_MAX: usize = 5;
 const FATIGUE_DAYS_MAX: i32 = 90;
 
-pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary) {
+pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary, item: &Vocabulary) {
     found.within("strategy", |found| {
         check::id(found, "strategy_id", &strategy.strategy_id);
         check::name(found, "display_name", &strategy.display_name);
@@ -37,19 +45,96 @@ pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary) 
             }
         }
         check::expression(found, "filter", &strategy.filter, both);
-        let category_max = strategy.diversity.as_ref().map_or(0, |d| d.category_max);
-        if !(0..=CATEGORY_MAX).contains(&category_max) {
-            found.push(
-                "diversity.category_max",
-                format!("must be 0 to {CATEGORY_MAX}"),
-            );
+        if let Some(d) = &strategy.diversity {
+            found.within("diversity", |found| diversity(found, d, item));
         }
-        if let Some(Exploration { share }) = strategy.exploration
-            && !(0.0..=0.5).contains(&share)
-        {
-            found.push("exploration.share", "must be 0 to 0.5");
+        if let Some(Exploration { share }) = strategy.exploration {
+            half(found, "exploration.share", share);
         }
+        if let Some(p) = &strategy.promotions {
+            found.within("promotions", |found| promotions(found, p, item));
+        }
+        fallback_strategies(found, strategy);
         past(found, strategy);
+    });
+}
+
+/// NaN is no share either.
+fn half(found: &mut Violations, field: &str, share: f64) {
+    if !(0.0..=0.5).contains(&share) {
+        found.push(field, "must be 0 to 0.5");
+    }
+}
+
+fn diversity(found: &mut Violations, diversity: &Diversity, item: &Vocabulary) {
+    if !(0..=CATEGORY_MAX).contains(&diversity.category_max) {
+        found.push("category_max", format!("must be 0 to {CATEGORY_MAX}"));
+    }
+    if !(0.0..=1.0).contains(&diversity.weight) {
+        found.push("weight", "must be 0 to 1");
+    }
+    let names = diversity.characteristics.iter().map(String::as_str);
+    if names.len() > CHARACTERISTICS_MAX {
+        let rule = format!("must be at most {CHARACTERISTICS_MAX}");
+        found.push("characteristics", rule);
+    } else {
+        check::each_once(found, "characteristics", names, |found, name| {
+            characteristic(found, "", name, item);
+        });
+    }
+    if diversity.limits.len() > LIMITS_MAX {
+        found.push("limits", format!("must be at most {LIMITS_MAX}"));
+        return;
+    }
+    for (index, limit) in diversity.limits.iter().enumerate() {
+        found.within_item("limits", index, |found| {
+            characteristic(found, "characteristic", &limit.characteristic, item);
+            let mut before = diversity.limits[..index].iter();
+            if before.any(|other| other.characteristic == limit.characteristic) {
+                found.push("characteristic", "must not be listed twice");
+            }
+            if !(1..=CATEGORY_MAX).contains(&limit.item_max) {
+                found.push("item_max", format!("must be 1 to {CATEGORY_MAX}"));
+            }
+        });
+    }
+}
+
+/// A name that `item.NAME` could read, and that items can be told apart by.
+fn characteristic(found: &mut Violations, field: &str, name: &str, item: &Vocabulary) {
+    let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_known = is_word && Expression::compile(&format!("has(item.{name})"), item).is_ok();
+    if !is_known {
+        found.push(
+            field,
+            "must be `type`, `categories` or a characteristic that exists",
+        );
+    }
+}
+
+fn promotions(found: &mut Violations, promotions: &Promotions, item: &Vocabulary) {
+    half(found, "share", promotions.share);
+    if promotions.share > 0.0 && promotions.filter.is_empty() {
+        found.push("filter", "must say which items are promoted");
+    }
+    check::expression(found, "filter", &promotions.filter, item);
+}
+
+/// Whether they exist is for the transaction that saves the strategy.
+fn fallback_strategies(found: &mut Violations, strategy: &Strategy) {
+    let ids = strategy.fallback_strategies.iter().map(String::as_str);
+    if ids.len() > FALLBACK_STRATEGIES_MAX {
+        let rule = format!("must be at most {FALLBACK_STRATEGIES_MAX}");
+        found.push("fallback_strategies", rule);
+        return;
+    }
+    check::each_once(found, "fallback_strategies", ids, |found, id| {
+        if id == strategy.strategy_id {
+            found.push("", "must not be the strategy itself");
+        } else {
+            check::id(found, "", id);
+        }
     });
 }
 
@@ -96,7 +181,21 @@ fn source(found: &mut Violations, source: &Source) {
     found.within("params", |found| match kind {
         Ok(SourceKind::Editorial) => editorial_params(found, &params),
         Ok(SourceKind::Popular | SourceKind::Trending) => event_params(found, &params),
-        Ok(SourceKind::New) => new_params(found, &params),
+        Ok(SourceKind::New) => {
+            only(found, &params, &["days"]);
+            number_param(found, &params, "days", NEW_DAYS_MAX);
+        }
+        Ok(SourceKind::BackInStock) => {
+            only(found, &params, &["days"]);
+            number_param(found, &params, "days", CHANGED_DAYS_MAX);
+        }
+        Ok(SourceKind::PriceDropped) => {
+            only(found, &params, &["days", PERCENT_MIN[0], PERCENT_MIN[1]]);
+            number_param(found, &params, "days", CHANGED_DAYS_MAX);
+            for name in PERCENT_MIN {
+                number_param(found, &params, name, 100.0);
+            }
+        }
         Ok(SourceKind::Unspecified) | Err(_) => {}
         Ok(_) => only(found, &params, &[]),
     });
@@ -147,17 +246,13 @@ fn event_params(found: &mut Violations, params: &Struct) {
     }
 }
 
-fn new_params(found: &mut Violations, params: &Struct) {
-    only(found, params, &["days"]);
-    let Some(days) = params.fields.get("days") else {
+/// Absent is fine: each has a default.
+fn number_param(found: &mut Violations, params: &Struct, name: &str, max: f64) {
+    let Some(value) = params.fields.get(name) else {
         return;
     };
-    let is_fine =
-        matches!(days.kind, Some(Kind::NumberValue(days)) if days > 0.0 && days <= NEW_DAYS_MAX);
+    let is_fine = matches!(value.kind, Some(Kind::NumberValue(n)) if n > 0.0 && n <= max);
     if !is_fine {
-        found.push(
-            "days",
-            format!("must be a number above 0 and at most {NEW_DAYS_MAX}"),
-        );
+        found.push(name, format!("must be a number above 0 and at most {max}"));
     }
 }

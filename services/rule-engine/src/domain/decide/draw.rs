@@ -2,7 +2,18 @@
 //! logged decision can be made again. Not for secrets.
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
+#[derive(Default)]
 pub(super) struct Draw(u64);
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A number of which nothing can be seen in the result.
+pub(super) fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(STEP);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
 
 impl Draw {
     pub fn new(seed: u64) -> Self {
@@ -10,11 +21,9 @@ impl Draw {
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = mixed(self.0);
+        self.0 = self.0.wrapping_add(STEP);
+        number
     }
 
     /// True with this probability.

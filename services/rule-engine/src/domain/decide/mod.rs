@@ -25,13 +25,15 @@ use super::{
     inverted::Neighbour,
     items::{ItemIndex, Items},
     models::Models,
-    plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan},
+    plan::{ConditionId, PlacementPlan, RuleAction, RuleBase, RulePlan, StrategyPlan},
     subject::{RecentItem, Subject},
 };
 use active::active_rules;
 pub use active::{RuleOutcome, RuleUse, Unused, rule_outcomes};
 use places::Places;
-use pool::Pool;
+use pool::{Feature, Pool};
+use reasons::Told;
+use slots::{Origin, Slots};
 pub use stages::{Stage, Stages};
 use trace::{Cause, Depth, Tally, Trace};
 
@@ -57,6 +59,8 @@ pub struct Request<'a> {
     pub subject: Subject<'a>,
     /// The newest first; empty where the person may not be known.
     pub recent: &'a [RecentItem],
+    /// Every purchase that is known of the person, the newest first.
+    pub bought: &'a [RecentItem],
     /// The person and the situation, for expressions.
     pub scope: &'a dyn Scope,
     pub cart: &'a [ItemIndex],
@@ -131,6 +135,7 @@ pub enum WhyKind {
     Rule(Arc<RulePlan>),
     Fallback,
     Exploration,
+    Promotion,
 }
 
 /// What a customer could be told of a source: words, and the title of the item that led
@@ -149,6 +154,7 @@ impl Why {
             WhyKind::Rule(rule) => [&rule.label, ""],
             WhyKind::Fallback => ["Our recommendation", ""],
             WhyKind::Exploration => ["Something new to discover", ""],
+            WhyKind::Promotion => ["Promoted", ""],
         }
     }
 }
@@ -164,6 +170,7 @@ pub struct Scratch {
     matches: Matches<ConditionId>,
     sources: sources::Workspace,
     tally: Tally,
+    slots: Slots,
 }
 
 /// Fills every placement of a request, no item twice.
@@ -180,6 +187,7 @@ pub fn decide(
     for index in request.cart {
         scratch.blocked.get_or_insert(*index, THERE);
     }
+    scratch.sources.begin();
     active::judge_conditions(scene, request, &mut scratch.matches, &mut scratch.holding);
     stages.done(Stage::Conditions);
     request
@@ -192,28 +200,16 @@ pub fn decide(
                 scene,
                 request,
                 ask,
+                strategy: &ask.plan.strategy,
                 active: &active,
-                filters: Filters::new(
-                    scene.items,
-                    request.scope,
-                    ask.plan.strategy.filter.as_ref(),
-                    ask.filter.as_deref(),
-                ),
+                filters: filters_of(scene, request, ask, &ask.plan.strategy),
                 pool: &mut scratch.pool,
                 blocked: &mut scratch.blocked,
                 tally: &mut scratch.tally,
                 mark,
+                holding: &scratch.holding,
             };
-            placement.pool.clear();
-            placement.tally.begin(request.depth);
-            sources::collect(&mut placement, &mut scratch.sources);
-            stages.done(Stage::Candidates);
-            placement.apply_rules();
-            stages.done(Stage::Rules);
-            let mut decided = slots::fill(&mut placement);
-            decided.trace = trace::of(&placement, &decided.slots, &scratch.holding);
-            stages.done(Stage::Slots);
-            decided
+            placement.decide(&mut scratch.sources, &mut scratch.slots, stages)
         })
         .collect()
 }
@@ -229,6 +225,8 @@ struct Placement<'a> {
     scene: &'a Scene<'a>,
     request: &'a Request<'a>,
     ask: &'a PlacementAsk,
+    /// The one at work: the placement's own or one that it falls back to.
+    strategy: &'a StrategyPlan,
     active: &'a [&'a Arc<RulePlan>],
     filters: Filters<'a>,
     pool: &'a mut Pool,
@@ -236,9 +234,78 @@ struct Placement<'a> {
     tally: &'a mut Tally,
     /// In `blocked`, of what this placement shows.
     mark: u32,
+    holding: &'a FxHashSet<ConditionId>,
 }
 
-impl Placement<'_> {
+fn filters_of<'a>(
+    scene: &'a Scene<'a>,
+    request: &'a Request<'a>,
+    ask: &'a PlacementAsk,
+    strategy: &'a StrategyPlan,
+) -> Filters<'a> {
+    let filter = strategy.filter.as_ref();
+    Filters::new(scene.items, request.scope, filter, ask.filter.as_deref())
+}
+
+impl<'a> Placement<'a> {
+    /// The strategy, then those it falls back to, then the placement's own fallback,
+    /// then what is popular or new; each fills what is empty still.
+    fn decide(
+        &mut self,
+        sources: &mut sources::Workspace,
+        slots: &mut Slots,
+        stages: &mut impl Stages,
+    ) -> Decided {
+        let plan = &self.ask.plan;
+        let mut told = Told::default();
+        self.tally.begin(self.request.depth);
+        slots.begin(self.ask.count, self.ask.seed);
+        let mut fallbacks = plan.fallback_strategies.iter();
+        loop {
+            self.pool.clear();
+            sources::collect(self, sources);
+            stages.done(Stage::Candidates);
+            self.apply_rules();
+            stages.done(Stage::Rules);
+            if told.is_first() {
+                slots.pin(self);
+            }
+            slots.rank(self);
+            let Some(next) = fallbacks.next().filter(|_| !slots.is_full()) else {
+                break;
+            };
+            // Reasons are read off the candidates, which make room for the next ones.
+            told.tell(self, &slots.filled);
+            self.tally.stop();
+            self.take_up(next);
+        }
+        if !self.is_own_strategy() {
+            self.take_up(&plan.strategy);
+        }
+        slots.fall_back(self);
+        slots.top_up(self);
+        told.tell(self, &slots.filled);
+        let filled = slots.filled.iter().flatten();
+        let mut is_fallback = filled.map(|slot| slot.origin == Origin::Fallback);
+        let decided = Decided {
+            is_fallback: !told.is_empty() && is_fallback.all(|is_fallback| is_fallback),
+            trace: told.take_trace(),
+            slots: told.into_slots(),
+        };
+        stages.done(Stage::Slots);
+        decided
+    }
+
+    fn take_up(&mut self, strategy: &'a StrategyPlan) {
+        self.strategy = strategy;
+        self.filters = filters_of(self.scene, self.request, self.ask, strategy);
+    }
+
+    /// Whether the strategy at work is the placement's own.
+    fn is_own_strategy(&self) -> bool {
+        std::ptr::eq(self.strategy, &*self.ask.plan.strategy)
+    }
+
     /// Whether an item may be shown here at all; notes why not.
     fn is_eligible(&mut self, index: ItemIndex) -> bool {
         match self.eligibility(index) {
@@ -305,7 +372,8 @@ impl Placement<'_> {
                 let entry_score = self.pool.best_score() / 2.0;
                 for &index in items {
                     if self.pool.contains(index) || self.is_eligible(index) {
-                        self.pool.include(index, entry_score, number);
+                        let feature = Feature::Rule(number as u16);
+                        self.pool.include(index, entry_score, feature);
                     }
                 }
             }
@@ -313,8 +381,10 @@ impl Placement<'_> {
         for (number, rule) in self.active.iter().enumerate() {
             if let RuleAction::Scale(factor) = rule.action {
                 let items = self.scene.items;
-                self.pool
-                    .scale(number, factor, |index| targets(rule, items, index));
+                let feature = Feature::Rule(number as u16);
+                self.pool.scale(feature, |index| {
+                    targets(rule, items, index).then_some(factor)
+                });
             }
         }
     }

@@ -10,19 +10,27 @@ const CANDIDATES_MAX: usize = 2000;
 pub(super) struct Candidate {
     pub index: ItemIndex,
     pub score: f64,
-    /// What the sources gave, before rules.
+    /// What sources and terms gave, before rules.
     pub base: f64,
     /// The slot it got.
     pub slot: Option<u16>,
 }
 
-/// What one source gave one candidate.
+/// What moves a score: sources and terms by adding to it, the others by multiplying it.
+/// Numbered as in the strategy and among the active rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feature {
+    Source(u16),
+    Rule(u16),
+}
+
+/// What one feature added to one candidate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     pub candidate: u32,
-    pub source: u16,
-    /// 0..1, before the source's weight.
-    pub score: f32,
+    pub feature: Feature,
+    /// 0..1 for sources, before the weight.
+    pub value: f32,
     pub lead: Option<Lead>,
 }
 
@@ -42,12 +50,11 @@ pub(super) enum Relation {
     Present,
 }
 
-/// A rule's touch on a candidate.
+/// What one feature multiplied one candidate's score by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Touch {
     pub candidate: u32,
-    /// Among the active rules.
-    pub rule: u16,
+    pub feature: Feature,
     pub factor: f64,
 }
 
@@ -92,43 +99,31 @@ impl Pool {
         &self.touches
     }
 
-    /// A source found a candidate.
-    pub fn add(
-        &mut self,
-        candidate: u32,
-        source: usize,
-        weight: f64,
-        score: f32,
-        lead: Option<Lead>,
-    ) {
-        let held = &mut self.candidates[candidate as usize];
-        held.score += weight * f64::from(score);
+    /// A feature adds its value, times its weight, to a candidate.
+    pub fn add(&mut self, part: Part, weight: f64) {
+        let held = &mut self.candidates[part.candidate as usize];
+        held.score += weight * f64::from(part.value);
         held.base = held.score;
-        self.parts.push(Part {
-            candidate,
-            source: source as u16,
-            score,
-            lead,
-        });
+        self.parts.push(part);
     }
 
     /// A rule makes an item a candidate with at least this score.
-    pub fn include(&mut self, index: ItemIndex, entry_score: f64, rule: usize) {
+    pub fn include(&mut self, index: ItemIndex, entry_score: f64, feature: Feature) {
         let Some(candidate) = self.enter(index) else {
             return;
         };
         let held = &mut self.candidates[candidate as usize];
         held.score = held.score.max(entry_score);
-        self.touch(candidate, rule, 1.0);
+        self.touch(candidate, feature, 1.0);
     }
 
-    /// A rule multiplies the scores of those it aims at.
-    pub fn scale(&mut self, rule: usize, factor: f64, is_aimed_at: impl Fn(ItemIndex) -> bool) {
+    /// A feature multiplies the scores of those that it has a factor for.
+    pub fn scale(&mut self, feature: Feature, factor_of: impl Fn(ItemIndex) -> Option<f64>) {
         for candidate in 0..self.candidates.len() {
             let held = &mut self.candidates[candidate];
-            if is_aimed_at(held.index) {
+            if let Some(factor) = factor_of(held.index) {
                 held.score *= factor;
-                self.touch(candidate as u32, rule, factor);
+                self.touch(candidate as u32, feature, factor);
             }
         }
     }
@@ -138,8 +133,8 @@ impl Pool {
         scores.fold(0.0, f64::max)
     }
 
-    pub fn set_slot(&mut self, position: u32, slot: usize) {
-        self.candidates[position as usize].slot = Some(slot as u16);
+    pub fn set_slot(&mut self, position: u32, slot: u16) {
+        self.candidates[position as usize].slot = Some(slot);
     }
 
     /// Candidates by score, the best first and among equals the lower item index; only
@@ -181,10 +176,10 @@ impl Pool {
         Some(position)
     }
 
-    fn touch(&mut self, candidate: u32, rule: usize, factor: f64) {
+    fn touch(&mut self, candidate: u32, feature: Feature, factor: f64) {
         self.touches.push(Touch {
             candidate,
-            rule: rule as u16,
+            feature,
             factor,
         });
     }

@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use super::{
     DecidedSlot, ItemIndex, Placement, SourceText, Why, WhyKind,
-    pool::{Lead, Part, Relation, Touch, falling},
+    pool::{Feature, Lead, Part, Relation, Touch, falling},
     slots::{Filled, Origin},
+    trace::{self, Trace},
 };
 use crate::domain::{plan::SourceKind, popularity::Signal};
 
@@ -29,45 +30,91 @@ enum GroundOf {
     Touch(u32),
 }
 
-pub(super) fn explain(placement: &mut Placement<'_>, filled: &[Filled]) -> Vec<DecidedSlot> {
-    for (slot, item) in filled.iter().enumerate() {
+/// Slots with their reasons, as far as they are written.
+#[derive(Default)]
+pub(super) struct Told {
+    /// With their places, in the order in which they were told.
+    slots: Vec<(u16, DecidedSlot)>,
+    /// Of the placement's own strategy, which is told first.
+    trace: Option<Box<Trace>>,
+    rounds: u32,
+}
+
+impl Told {
+    pub fn is_first(&self) -> bool {
+        self.rounds == 0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Writes the reasons of the slots that were filled since the last time.
+    pub fn tell(&mut self, placement: &mut Placement<'_>, filled: &[Option<Filled>]) {
+        self.rounds += 1;
+        let is_told = |at: u16| self.slots.iter().any(|(told, _)| *told == at);
+        let fresh = filled.iter().zip(0..);
+        let fresh = fresh.filter_map(|(filled, at)| Some((at, (*filled)?)));
+        let fresh: SmallVec<[(u16, Filled); 16]> = fresh.filter(|(at, _)| !is_told(*at)).collect();
+        self.slots.reserve(filled.len() - self.slots.len());
+        explain(placement, &fresh, &mut self.slots);
+        if self.rounds == 1 {
+            self.trace = trace::of(placement, &self.slots);
+        }
+    }
+
+    pub fn take_trace(&mut self) -> Option<Box<Trace>> {
+        self.trace.take()
+    }
+
+    pub fn into_slots(mut self) -> Vec<DecidedSlot> {
+        self.slots.sort_by_key(|(at, _)| *at);
+        self.slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+}
+
+fn explain(
+    placement: &mut Placement<'_>,
+    filled: &[(u16, Filled)],
+    told: &mut Vec<(u16, DecidedSlot)>,
+) {
+    for (at, item) in filled {
         if let Some(candidate) = placement.pool.position(item.index) {
-            placement.pool.set_slot(candidate, slot);
+            placement.pool.set_slot(candidate, *at);
         }
     }
     let placement = &*placement;
     let grounds = grounds(placement, filled);
     let mut grounds = grounds.iter().peekable();
     let mut titles = Titles::new(placement);
-    let slots = filled.iter().enumerate().map(|(at, item)| {
+    for (at, item) in filled {
         let mut reasons = SmallVec::new();
-        while let Some(ground) = grounds.next_if(|ground| usize::from(ground.slot) == at) {
+        while let Some(ground) = grounds.next_if(|ground| ground.slot == *at) {
             reasons.extend(match ground.of {
                 GroundOf::WayIn => own_reason(placement, item),
                 GroundOf::Part(part) => {
                     let part = &placement.pool.parts()[part as usize];
-                    Some(source_reason(placement, part, &mut titles))
+                    part_reason(placement, part, &mut titles)
                 }
                 GroundOf::Touch(touch) => {
                     let touch = &placement.pool.touches()[touch as usize];
-                    let rule = touch.rule.into();
-                    Some(rule_reason(placement, rule, touch.factor))
+                    touch_reason(placement, touch)
                 }
             });
         }
         let candidate = placement.pool.position(item.index);
-        DecidedSlot {
+        let slot = DecidedSlot {
             index: item.index,
             item_id: Arc::clone(placement.scene.items.id(item.index)),
             score: candidate.map_or(0.0, |c| placement.pool.candidate(c).score),
             propensity: item.propensity,
             reasons,
-        }
-    });
-    slots.collect()
+        };
+        told.push((*at, slot));
+    }
 }
 
-fn grounds(placement: &Placement<'_>, filled: &[Filled]) -> SmallVec<[Ground; 64]> {
+fn grounds(placement: &Placement<'_>, filled: &[(u16, Filled)]) -> SmallVec<[Ground; 64]> {
     let mut grounds: SmallVec<[Ground; 64]> = SmallVec::new();
     let mut push = |slot, strength, of| {
         let number = grounds.len() as u32;
@@ -78,8 +125,8 @@ fn grounds(placement: &Placement<'_>, filled: &[Filled]) -> SmallVec<[Ground; 64
             of,
         });
     };
-    for slot in 0..filled.len() {
-        push(slot as u16, f64::INFINITY, GroundOf::WayIn);
+    for (slot, _) in filled {
+        push(*slot, f64::INFINITY, GroundOf::WayIn);
     }
     let pool = &placement.pool;
     for (part, at) in pool.parts().iter().zip(0..) {
@@ -101,9 +148,10 @@ fn grounds(placement: &Placement<'_>, filled: &[Filled]) -> SmallVec<[Ground; 64
 /// What the way into the slot says by itself. The ranking says nothing: its sources do.
 fn own_reason(placement: &Placement<'_>, item: &Filled) -> Option<Why> {
     let kind = match item.origin {
-        Origin::Ranking { .. } => return None,
+        Origin::Ranking => return None,
         Origin::Pin { rule } => return Some(rule_reason(placement, rule, 1.0)),
         Origin::Exploration => WhyKind::Exploration,
+        Origin::Promotion => WhyKind::Promotion,
         Origin::Fallback => WhyKind::Fallback,
         // Found again after the sources had their say, so the source speaks for itself.
         Origin::Popular | Origin::New if placement.pool.contains(item.index) => return None,
@@ -125,28 +173,47 @@ fn topped_up(name: &'static str, words: &'static str) -> WhyKind {
     }
 }
 
-/// The source's share of what the sources gave.
+/// A feature's share of what sources and terms gave.
 fn share(placement: &Placement<'_>, part: &Part, base: f64) -> f64 {
-    let source = &placement.ask.plan.strategy.sources[part.source as usize];
     if base > 0.0 {
-        source.weight * f64::from(part.score) / base
+        weight_of(placement, part.feature) * f64::from(part.value) / base
     } else {
         0.0
     }
 }
 
-fn source_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) -> Why {
-    let source = &placement.ask.plan.strategy.sources[part.source as usize];
+fn weight_of(placement: &Placement<'_>, feature: Feature) -> f64 {
+    match feature {
+        Feature::Source(number) => placement.strategy.sources[usize::from(number)].weight,
+        Feature::Rule(_) => 1.0,
+    }
+}
+
+fn part_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) -> Option<Why> {
     let base = placement.pool.candidate(part.candidate).base;
     let items = placement.scene.items;
-    Why {
-        kind: WhyKind::Source {
-            name: source.kind.name(),
-            score: f64::from(part.score),
-            text: source_text(titles, &source.kind, part.lead),
-        },
+    let kind = match part.feature {
+        Feature::Source(number) => {
+            let source = &placement.strategy.sources[usize::from(number)].kind;
+            WhyKind::Source {
+                name: source.name(),
+                score: f64::from(part.value),
+                text: source_text(titles, source, part.lead),
+            }
+        }
+        Feature::Rule(_) => return None,
+    };
+    Some(Why {
+        kind,
         weight: share(placement, part, base),
         related_id: part.lead.map(|lead| Arc::clone(items.id(lead.item))),
+    })
+}
+
+fn touch_reason(placement: &Placement<'_>, touch: &Touch) -> Option<Why> {
+    match touch.feature {
+        Feature::Rule(rule) => Some(rule_reason(placement, rule.into(), touch.factor)),
+        Feature::Source(_) => None,
     }
 }
 
@@ -193,20 +260,30 @@ impl<'a> Titles<'a> {
 }
 
 fn source_text(titles: &mut Titles<'_>, source: &SourceKind, lead: Option<Lead>) -> SourceText {
+    use SourceKind as S;
     let title = lead.and_then(|lead| titles.of(lead.item));
     let relation = lead.map(|lead| lead.relation);
     let words = match (source, title.is_some(), relation) {
-        (SourceKind::Editorial { .. }, ..) => "Picked by our editors",
-        (SourceKind::Popular { signal }, ..) => popular_text(*signal),
-        (SourceKind::Trending { .. }, ..) => "Trending now",
-        (SourceKind::New { .. }, ..) => "New in",
-        (SourceKind::RecentlyViewed, ..) => "You viewed this recently",
-        (SourceKind::AlsoBought, true, _) => "Often bought with ",
-        (SourceKind::AlsoBought, false, _) => "Often bought together",
-        (SourceKind::Similar, true, Some(Relation::Viewed)) => "Because you viewed ",
-        (SourceKind::Similar, true, Some(Relation::Bought)) => "Because you bought ",
-        (SourceKind::Similar, true, _) => "Similar to ",
-        (SourceKind::Similar, false, _) => "Similar to what you looked at",
+        (S::Editorial { .. }, ..) => "Picked by our editors",
+        (S::Popular { signal }, ..) => popular_text(*signal),
+        (S::Trending { .. }, ..) => "Trending now",
+        (S::New { .. }, ..) => "New in",
+        (S::RecentlyViewed, ..) => "You viewed this recently",
+        (S::AlsoBought, true, _) => "Often bought with ",
+        (S::AlsoBought, false, _) => "Often bought together",
+        (S::Similar | S::BecauseViewed, true, Some(Relation::Viewed)) => "Because you viewed ",
+        (S::Similar, true, Some(Relation::Bought)) => "Because you bought ",
+        (S::Similar, true, _) => "Similar to ",
+        (S::Similar, false, _) => "Similar to what you looked at",
+        (S::BecauseViewed, ..) => "Because of what you viewed",
+        (S::AlsoViewed, true, _) => "Often viewed with ",
+        (S::AlsoViewed, false, _) => "Often viewed together",
+        (S::BuyAgain, ..) => "Time to buy it again",
+        (S::PriceDropped { .. }, ..) => "The price has dropped",
+        (S::BackInStock { .. }, ..) => "Back in stock",
+        (S::CartComplement, true, _) => "Goes with ",
+        (S::CartComplement, false, _) => "Goes with your basket",
+        (S::SegmentAffinity, ..) => "Popular with people like you",
     };
     SourceText { words, title }
 }

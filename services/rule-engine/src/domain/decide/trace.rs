@@ -5,16 +5,15 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
     DecidedSlot, ItemIndex, Placement, RuleAction, RuleOutcome, WhyKind,
     places::Places,
-    pool::{Part, Touch},
+    pool::{self, Part, Touch},
     rule_outcomes,
 };
-use crate::domain::plan::{ConditionId, RulePlan};
+use crate::domain::plan::RulePlan;
 
 /// Items that are named of those that one cause kept out.
 const SAMPLES_MAX: usize = 5;
@@ -186,6 +185,11 @@ impl Tally {
         }
     }
 
+    /// What other strategies leave out is told of none.
+    pub fn stop(&mut self) {
+        self.depth = Depth::None;
+    }
+
     pub fn refuse(&mut self, index: ItemIndex, cause: Cause) {
         if self.depth == Depth::None || self.refused.get_or_insert(index, 0).is_some() {
             return;
@@ -259,11 +263,7 @@ const PLAIN_CAUSES: [Cause; CAUSES - 1] = [
 ];
 
 /// Tells how the slots came about. Call when every candidate knows its slot.
-pub(super) fn of(
-    placement: &Placement<'_>,
-    slots: &[DecidedSlot],
-    holding: &FxHashSet<ConditionId>,
-) -> Option<Box<Trace>> {
+pub(super) fn of(placement: &Placement<'_>, slots: &[(u16, DecidedSlot)]) -> Option<Box<Trace>> {
     let depth = placement.request.depth;
     if depth == Depth::None {
         return None;
@@ -275,7 +275,7 @@ pub(super) fn of(
         ..Trace::default()
     });
     if depth == Depth::Full {
-        trace.rules = all_rules(placement, slots, holding);
+        trace.rules = all_rules(placement, slots);
         trace.candidates = candidates(placement);
     } else {
         let active = placement.active.iter().enumerate();
@@ -286,15 +286,12 @@ pub(super) fn of(
     Some(trace)
 }
 
-fn all_rules(
-    placement: &Placement<'_>,
-    slots: &[DecidedSlot],
-    holding: &FxHashSet<ConditionId>,
-) -> Vec<RuleTrace> {
+fn all_rules(placement: &Placement<'_>, slots: &[(u16, DecidedSlot)]) -> Vec<RuleTrace> {
     let Placement {
         scene,
         request,
         ask,
+        holding,
         ..
     } = placement;
     let rules = rule_outcomes(scene, request, ask, holding).into_iter();
@@ -324,7 +321,11 @@ fn sources(placement: &Placement<'_>) -> SmallVec<[SourceTrace; 6]> {
         })
         .collect();
     for part in placement.pool.parts() {
-        if let Some(trace) = traces.get_mut(usize::from(part.source)) {
+        let source = match part.feature {
+            pool::Feature::Source(number) => traces.get_mut(usize::from(number)),
+            pool::Feature::Rule(_) => None,
+        };
+        if let Some(trace) = source {
             trace.proposed += 1;
             let candidate = placement.pool.candidate(part.candidate);
             trace.shown += u32::from(candidate.slot.is_some());
@@ -335,20 +336,22 @@ fn sources(placement: &Placement<'_>) -> SmallVec<[SourceTrace; 6]> {
 
 fn applied(
     placement: &Placement<'_>,
-    slots: &[DecidedSlot],
+    slots: &[(u16, DecidedSlot)],
     number: usize,
     rule: &Arc<RulePlan>,
 ) -> RuleTrace {
     let item_count = match rule.action {
         RuleAction::Exclude => placement.tally.excluded_by(number),
-        RuleAction::Pin { .. } => count(slots, |slot| {
+        RuleAction::Pin { .. } => count(slots, |(_, slot)| {
             slot.reasons
                 .iter()
                 .any(|why| matches!(&why.kind, WhyKind::Rule(held) if Arc::ptr_eq(held, rule)))
         }),
         RuleAction::Scale(_) | RuleAction::Include { .. } => {
             let touches = placement.pool.touches();
-            count(touches, |touch| usize::from(touch.rule) == number)
+            count(touches, |touch| {
+                touch.feature == pool::Feature::Rule(number as u16)
+            })
         }
     };
     RuleTrace {
@@ -387,9 +390,9 @@ fn candidates(placement: &Placement<'_>) -> Vec<CandidateTrace> {
 /// contributions add up to the score.
 fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
     let pool = &*placement.pool;
-    let of_sources = pool.parts().iter().filter(|p| p.candidate == position);
-    let mut parts: Vec<ScorePart> = of_sources
-        .map(|part| source_part(placement, part))
+    let added = pool.parts().iter().filter(|p| p.candidate == position);
+    let mut parts: Vec<ScorePart> = added
+        .filter_map(|part| added_part(placement, part))
         .collect();
     let touches = pool.touches().iter().filter(|t| t.candidate == position);
     let touches: SmallVec<[&Touch; 8]> = touches.collect();
@@ -399,7 +402,10 @@ fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
     let factors: f64 = touches.iter().map(|touch| touch.factor).product();
     let lifted = candidate.score / factors;
     for touch in touches {
-        let rule = placement.active[usize::from(touch.rule)];
+        let pool::Feature::Rule(number) = touch.feature else {
+            continue;
+        };
+        let rule = placement.active[usize::from(number)];
         let after = match rule.action {
             RuleAction::Include { .. } => lifted.max(score),
             _ => score * touch.factor,
@@ -414,12 +420,15 @@ fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
     parts
 }
 
-fn source_part(placement: &Placement<'_>, part: &Part) -> ScorePart {
-    let source = &placement.ask.plan.strategy.sources[usize::from(part.source)];
-    let value = f64::from(part.score);
-    ScorePart {
+fn added_part(placement: &Placement<'_>, part: &Part) -> Option<ScorePart> {
+    let pool::Feature::Source(number) = part.feature else {
+        return None;
+    };
+    let source = &placement.ask.plan.strategy.sources[usize::from(number)];
+    let value = f64::from(part.value);
+    Some(ScorePart {
         feature: Feature::Source(source.kind.name()),
         value,
         contribution: source.weight * value,
-    }
+    })
 }

@@ -16,8 +16,8 @@ use super::{caps::Cap, items::ItemIndex};
 pub use person::{DISMISSED_DAYS_DEFAULT, Eligibility, FATIGUE_DAYS_DEFAULT, Fatigue};
 pub use rule::{Budget, GroupId, PersonCap, RuleAction, RulePlan};
 pub use strategy::{
-    DAY_MS, DEFAULT_STRATEGY_ID, NEW_DAYS_DEFAULT, SourceKind, SourcePlan, StrategyFilter,
-    StrategyPlan, default_strategy,
+    CHANGED_DAYS_DEFAULT, DAY_MS, DEFAULT_STRATEGY_ID, DiversityPlan, LimitPlan, NEW_DAYS_DEFAULT,
+    PromotionsPlan, SourceKind, SourcePlan, StrategyFilter, StrategyPlan, default_strategy,
 };
 pub use table::{RuleTable, Rules};
 
@@ -38,6 +38,8 @@ pub struct PlacementPlan {
     /// Empty means all.
     pub channels: Vec<String>,
     pub strategy: Arc<StrategyPlan>,
+    /// They fill, in this order, what the strategy leaves empty.
+    pub fallback_strategies: Vec<Arc<StrategyPlan>>,
     pub fallback: Vec<ItemIndex>,
     pub template: String,
     /// How often one person may be shown the same.
@@ -47,6 +49,13 @@ pub struct PlacementPlan {
 impl PlacementPlan {
     pub fn is_on(&self, channel: &str) -> bool {
         self.channels.is_empty() || self.channels.iter().any(|c| c == channel)
+    }
+
+    /// Whether deciding makes use of all that a person ever bought.
+    pub fn reads_purchases(&self) -> bool {
+        let strategies = self.fallback_strategies.iter().chain([&self.strategy]);
+        let mut sources = strategies.flat_map(|strategy| &strategy.sources);
+        sources.any(|source| source.kind == SourceKind::BuyAgain)
     }
 }
 
@@ -69,11 +78,17 @@ impl LoosePlacement {
             "" => DEFAULT_STRATEGY_ID,
             id => id,
         };
-        let strategy = strategies.get(id_or_default).map(Arc::clone);
+        let find = |id: &str| match strategies.get(id) {
+            None if id == DEFAULT_STRATEGY_ID => Some(Arc::new(default_strategy())),
+            found => found.cloned(),
+        };
+        let strategy = find(id_or_default).unwrap_or_else(|| Arc::new(default_strategy()));
+        let fallbacks = strategy.fallback_ids.iter();
         PlacementPlan {
             id: self.id,
             channels: self.channels,
-            strategy: strategy.unwrap_or_else(|| Arc::new(default_strategy())),
+            fallback_strategies: fallbacks.filter_map(|id| find(id)).collect(),
+            strategy,
             fallback: self.fallback,
             template: self.template,
             caps: self.caps,

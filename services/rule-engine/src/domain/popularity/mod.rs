@@ -359,3 +359,30 @@ impl Popularity {
         restored
     }
 }
+
+/// As the first format had it: without all that ever was.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoredPopularity1 {
+    long_landmark_ms: i64,
+    short_landmark_ms: i64,
+    newest_ms: i64,
+    sums: Vec<([[f64; SIGNALS]; 2], u8)>,
+}
+
+impl From<StoredPopularity1> for StoredPopularity {
+    /// What is left of the past today stands for all of it.
+    fn from(old: StoredPopularity1) -> Self {
+        let today = decay(old.long_landmark_ms, old.newest_ms, LONG_HALF_LIFE_MS);
+        let sums = old.sums.into_iter().map(|([long, short], count)| {
+            let ever = long.map(|sum| sum * today);
+            (Sums { long, short, ever }, count)
+        });
+        Self {
+            long_landmark_ms: old.long_landmark_ms,
+            short_landmark_ms: old.short_landmark_ms,
+            newest_ms: old.newest_ms,
+            pulls: [0.0; SIGNALS + 1],
+            sums: sums.collect(),
+        }
+    }
+}
