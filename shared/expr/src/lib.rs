@@ -3,6 +3,26 @@
 //! building maps. Judging is total: a missing value makes a comparison false, and
 //! nothing an expression does can fail or run long.
 //!
+//! # What is not in CEL
+//!
+//! | written | means |
+//! |---|---|
+//! | `profile.NAME`, `context.NAME`, `item.NAME` | traits, the situation, the item under judgement |
+//! | `"ID" in segments`, `consent("PURPOSE")`, `subscribed("GROUP")` | where the person belongs and what was agreed to |
+//! | `now` | the time of the request |
+//! | `bucket("SALT")` | 0 to 9999, the same for a person and a salt |
+//! | `events("TYPE")` with `.where(e, …)`, `.within("30d")`, `.withinDays(7, "ZONE")`, `.then("TYPE")` | events of the history, newest last; a window rolls, or counts calendar days of which today is one; after `then`, `within` is the time from the first event to the last |
+//! | … `.count()`, `.exists()`, `.sum("FIELD")`, `.avg`, `.min`, `.max`, `.first().FIELD`, `.last().FIELD` | what they come to; a field is `time`, `type`, `item_ids`, `revenue`, `channel` or a property |
+//! | `anniversary(DATE, "7d")` | the day and month come round today or within so long, in the context's zone |
+//! | `distance(PLACE, PLACE)` | metres; a place is `context.location`, a map with `lat` and `lng`, or two numbers |
+//! | `semver("2.3.0")` | compares as a version does |
+//! | `atLeast(2, a, b, c)` | so many of the conditions hold |
+//!
+//! Numbers of JSON are doubles and mix with integers in operators; a text that is a
+//! date compares with times. Of CEL's extensions there are strings (but `format`) and
+//! math, and no optional values, messages, `cel.bind` or macros with two variables.
+//! History is what the scope has of it: rules see the events of the snapshot.
+//!
 //! # Bounds
 //!
 //! | what | at most |

@@ -8,7 +8,10 @@ use attune_api::{
     profile::v1::Snapshot,
     r#type::v1::{Context, Location, Money},
 };
-use attune_expr::{Expression, ItemScope, Judged, SubjectScope, Vocabulary, parse_time};
+use attune_expr::{
+    Declared, Expression, ItemScope, Judged, Kind, Scope, SubjectScope, Value, Vocabulary,
+    parse_time,
+};
 use serde_json::json;
 
 fn snapshot() -> Snapshot {
@@ -53,9 +56,11 @@ fn context() -> Context {
         locale: "de-AT".into(),
         location: Some(Location {
             country: "AT".into(),
+            lat: Some(47.0707),
+            lng: Some(15.4395),
             ..Default::default()
         }),
-        attributes: json::to_struct(json!({"weather": {"rain": true}})),
+        attributes: json::to_struct(json!({"weather": {"rain": true}, "app": "2.3.1"})),
         ..Default::default()
     }
 }
@@ -117,6 +122,34 @@ fn these_hold() {
         "has(item.price) && !has(item.available_to) && !has(context.time_zone)",
         "item.price > 100 ? profile.vip : false",
         "-item.price < 0",
+        "item.price * 2.0 / 0.0 > 1e300 && !(profile.age / 0 > 1)",
+        "segments.exists_one(s, s == 'vip') && segments.filter(s, s != 'vip') == ['campers']",
+        "profile.brands.map(b, b.lowerAscii()) == ['halden', 'fjell']",
+        "profile.brands.map(b, b != 'Fjell', b.size()) == [6]",
+        "segments.exists(s, profile.brands.exists(b, b.lowerAscii() != s))",
+        "{'gold': 2, 'silver': 1}[profile.tier] == 2 && {'a': {'b': [1u]}}.a.b[0] == 1",
+        "' a,b '.trim().split(',').join('+').upperAscii() == 'A+B'",
+        "'tacocat'.substring(1, 4) == 'aco' && 'tacocat'.indexOf('c') == 2",
+        "'a-b-c'.replace('-', '', 1) == 'ab-c' && 'abc'.charAt(1) == 'b' && 'abc'.reverse() == 'cba'",
+        "int('41') + 1 == 42 && string(profile.age) == '34' && double('2.5') == 2.5 && bool('true')",
+        "type(profile.age) == double && type(1u) == uint && type(now) == google.protobuf.Timestamp",
+        "math.greatest(1, item.price, 3.5) == item.price && math.abs(-2) == 2 && math.round(1.5) == 2.0",
+        "context.time.getFullYear() == 2026 && context.time.getMonth() == 2 && context.time.getDate() == 2",
+        "context.time.getDayOfYear() == 60 && context.time.getMinutes() == 30",
+        "now == context.time && duration('90m').getHours() == 1",
+        "atLeast(2, profile.vip, profile.age > 100, profile.tier == 'gold')",
+        "!atLeast(3, profile.vip, profile.age > 100, profile.tier == 'gold')",
+        "semver('2.10.0') > semver('2.9') && semver('v2') == semver('2.0.0') && semver('1.0.0-beta') < semver('1.0')",
+        "semver(context.attributes.app) >= semver('2.3')",
+        "distance(context.location, 47.07, 15.44) < 1000.0 && distance(context.location, 48.2, 16.37) > 140000.0",
+        "distance({'lat': 52.52, 'lng': 13.405}, {'lat': 48.8566, 'lng': 2.3522}) > 877000.0",
+        "distance(52.52, 13.405, 48.8566, 2.3522) < 878500.0",
+        "anniversary(profile.birthday, '61d') && !anniversary(profile.birthday, '59d')",
+        "anniversary('1992-02-29', '363d') && !anniversary('1992-02-29', '362d')",
+        "anniversary('2001-03-02', '0d') && anniversary(timestamp('2001-03-02T00:00:00Z'), '1h')",
+        "null == [null][0] && [1, null] != [1, 2]",
+        "b'ab' + b'c' == bytes('abc') && size(b'abc') == 3",
+        "has(profile['loyalty-tier']) && profile.`loyalty-tier` == 3",
     ] {
         assert!(holds(source), "{source}");
     }
@@ -146,9 +179,119 @@ fn these_do_not_hold() {
         "9223372036854775807 + 1 > 0",
         "context.time.getHours('Mars/Olympus') >= 0",
         "profile.gone == 'x'",
+        "profile.brands.map(b, profile.height).size() >= 0",
+        "profile.unknown.exists_one(x, true)",
+        "profile.unknown.filter(x, true) == []",
+        "semver('not a version' + '') < semver('1.0')",
+        "semver(profile.height) < semver('1.0')",
+        "distance(context.location, profile.height, 3.0) > 0.0",
+        "anniversary(profile.height, '7d')",
+        "subscribed('news')",
+        "'abc'.substring(2, 1) == ''",
+        "int('x') == 0 || int(1e99) > 0",
+        "timestamp(1e15) > timestamp(0)",
+        "{'a': 1}.b == 1 || {'a': 1, 'a': 2}.a == 1",
     ] {
         assert!(!holds(source), "{source}");
     }
+}
+
+#[test]
+fn expressions_give_values_of_the_kind_that_is_asked_for() {
+    let compile = |source: &str, kind| {
+        Expression::compile_value(source, &Vocabulary::subject_and_item(), kind)
+    };
+    let item = item();
+    let scope = ItemScope(&item);
+    let priced = compile("item.price * 0.5 + double(item.stock)", Kind::Number).unwrap();
+    assert_eq!(priced.kind(), Kind::Number);
+    assert!(matches!(priced.value(&scope), Value::Number(n) if n == 103.5));
+    let titled = compile("item.title + '!'", Kind::Text).unwrap();
+    assert_eq!(titled.value(&scope).as_text(), Some("Ridge Tent!"));
+    assert!(matches!(
+        compile("item.nothing", Kind::Any).unwrap().value(&scope),
+        Value::Missing
+    ));
+    for (source, kind) in [
+        ("item.title", Kind::Number),
+        ("item.price > 3", Kind::Number),
+        ("item.price", Kind::Bool),
+        ("now", Kind::Text),
+    ] {
+        assert_eq!(compile(source, kind).unwrap_err().len(), 1, "{source}");
+    }
+}
+
+#[test]
+fn variables_are_values_of_the_caller_s() {
+    struct Features;
+    impl Scope for Features {
+        fn variable(&self, name: &str) -> Value<'_> {
+            match name {
+                "popularity" => Value::Number(0.5),
+                _ => Value::Missing,
+            }
+        }
+    }
+    let names = ["popularity", "recency"].map(|name| (name.to_owned(), Kind::Number));
+    let vocabulary = Vocabulary::empty().with_variables(names);
+    let formula = "2.0 * popularity + (has({'r': 1}.r) ? 1.0 : recency)";
+    let formula = Expression::compile_value(formula, &vocabulary, Kind::Number).unwrap();
+    assert!(matches!(formula.value(&Features), Value::Number(n) if n == 2.0));
+    let faults = Expression::compile("popularty > 1.0", &vocabulary).unwrap_err();
+    assert_eq!(faults[0].suggestion.as_deref(), Some("popularity"));
+}
+
+#[test]
+fn what_is_declared_bounds_what_may_be_named() {
+    let vocabulary = Vocabulary::subject_and_item()
+        .with_traits([
+            (
+                "tier".to_owned(),
+                Declared::one_of(["gold", "silver"].map(str::to_owned)),
+            ),
+            ("age".to_owned(), Kind::Number.into()),
+        ])
+        .with_segments(["campers".to_owned(), "bikers".to_owned()])
+        .with_item_types([&ItemType {
+            characteristics: vec![CharacteristicDefinition {
+                enum_values: vec!["red".into(), "blue".into()],
+                ..characteristic("color", CharacteristicType::Enum)
+            }],
+            ..Default::default()
+        }]);
+    for source in [
+        "profile.tier == 'gold' && profile.age > 3 && 'campers' in segments",
+        "profile.tier in ['gold', 'silver'] && item.color != 'red'",
+        "segments.exists(s, s.startsWith('c'))",
+    ] {
+        assert!(Expression::compile(source, &vocabulary).is_ok(), "{source}");
+    }
+    for (source, column, suggestion) in [
+        ("profile.tier == 'gld'", 17, Some("gold")),
+        ("'silber' != profile.tier", 1, Some("silver")),
+        ("profile.tier in ['gold', 'sliver']", 26, Some("silver")),
+        ("profile.agee > 3", 9, Some("age")),
+        ("profile.age == 'x'", 13, None),
+        ("'camper' in segments", 1, Some("campers")),
+        ("!(3 in segments)", 3, None),
+        ("item.color == 'rde'", 15, Some("red")),
+    ] {
+        let faults = Expression::compile(source, &vocabulary).expect_err(source);
+        let first = (faults[0].position.column, faults[0].suggestion.as_deref());
+        assert_eq!(first, (column, suggestion), "{source}: {faults:?}");
+    }
+}
+
+#[test]
+fn the_segments_an_expression_names_are_told() {
+    let compile = |source: &str| Expression::compile(source, &Vocabulary::subject()).unwrap();
+    let named = compile("'a' in segments && !('b' in segments) || segments.exists(s, s == 'c')");
+    let told: Vec<_> = named.segments_named().into_iter().collect();
+    assert_eq!(told, ["a", "b", "c"]);
+    assert!(!compile("'a' in segments").reads_any_segment());
+    assert!(compile("size(segments) > 3").reads_any_segment());
+    assert!(compile("profile.favourite in segments").reads_any_segment());
 }
 
 /// Each source with where its first fault is, and the name it suggests.
@@ -195,6 +338,27 @@ fn faults_tell_the_place_and_the_nearest_name() {
         (&subject, "profile.x.matches('(')", 1, 19, None),
         (&subject, "profile.x.matches(profile.y)", 1, 27, None),
         (&subject, "duration('3x') > duration('1h')", 1, 1, None),
+        (&subject, "semver('x.y') > semver('1')", 1, 1, None),
+        (&subject, "anniversary(profile.x, 'soon')", 1, 1, None),
+        (&subject, "distance(context.location, 5) > 1.0", 1, 28, None),
+        (&subject, "atLeast(3, true, true)", 1, 9, None),
+        (&subject, "profile.x.map(1, 2) == []", 1, 15, None),
+        (&subject, "[1] < [2]", 1, 5, None),
+        (
+            &subject,
+            "'a'.lowerascii() == 'a'",
+            1,
+            5,
+            Some("lowerAscii"),
+        ),
+        (
+            &subject,
+            "math.grtest(1, 2) > 1",
+            1,
+            6,
+            Some("math.greatest"),
+        ),
+        (&subject, "now.getHour() > 1", 1, 5, Some("getHours")),
         (&subject, "profile.age >", 1, 14, None),
         (&subject, "profile.age > 3 3", 1, 17, None),
         (

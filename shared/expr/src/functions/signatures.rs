@@ -39,7 +39,7 @@ impl Kinds {
     const ANY: Self = Self(&[]);
     const TEXT: Self = Self(&[Kind::Text, Kind::Date]);
     const NUMBER: Self = Self(&[Kind::Number]);
-    const MOMENT: Self = Self(&[Kind::Time, Kind::Date]);
+    const MOMENT: Self = Self(&[Kind::Time, Kind::Date, Kind::Text]);
     const CLOCK: Self = Self(&[Kind::Time, Kind::Date, Kind::Duration]);
     const SIZED: Self = Self(&[Kind::Text, Kind::Bytes, Kind::List, Kind::Map]);
     const TEXT_OR_LIST: Self = Self(&[Kind::Text, Kind::List]);
