@@ -19,7 +19,7 @@ use attune_rule_engine::domain::{
         Decided, PlacementAsk, Request, Scene, Scratch, SimilarItems, Unused, WhyKind, decide,
         trace::Depth,
     },
-    filter::{Filters, PersonalFilter},
+    filter::{Filters, ItemFilter, PersonalFilter},
     inverted::Neighbour,
     items::{ItemIndex, Items},
     models::{Learnt, Models, PeopleMax},
@@ -256,6 +256,16 @@ fn build(world: &World) -> (Items, Models, RuleBase) {
 }
 
 fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<Decided> {
+    run_within(world, items, models, base, None)
+}
+
+fn run_within(
+    world: &World,
+    items: &Items,
+    models: &Models,
+    base: &RuleBase,
+    filter: Option<&Arc<ItemFilter>>,
+) -> Vec<Decided> {
     let recent: Vec<RecentItem> = world
         .recent
         .iter()
@@ -269,7 +279,7 @@ fn run(world: &World, items: &Items, models: &Models, base: &RuleBase) -> Vec<De
         plan: Arc::clone(&base.placements[id]),
         count: world.count,
         item: None,
-        filter: None,
+        filter: filter.cloned(),
         seed: world.seed,
     });
     let scene = Scene {
@@ -450,7 +460,7 @@ proptest! {
         items.want_columns(&expression);
         while !items.build_columns(ITEMS) {}
         let strategy = StrategyFilter::Personal(Arc::new(PersonalFilter::new(expression.clone())));
-        let mut check = |items: &Items| {
+        let check = |items: &Items| {
             for (budget, leaf) in &people {
                 let someone = Someone { budget: f64::from(*budget) * 30.0, leaf: format!("leaf-{leaf}") };
                 let filters = Filters::new(items, &someone, Some(&strategy), None);
@@ -521,4 +531,48 @@ fn a_filter_is_right_after_more_changes_than_are_remembered() {
             items.upsert(&item(index, sketch(10)), None);
         }
     }
+}
+
+#[test]
+fn a_narrow_filter_fills_the_slots_with_what_it_lets_through() {
+    const COUNT: u32 = 6_000;
+    // Neither among the most popular nor among the newest.
+    const RARE: std::ops::Range<u32> = 5_980..5_992;
+    let sketch = |index| Sketch {
+        leaf: 0,
+        price: if RARE.contains(&index) { 99 } else { 10 },
+        stock: None,
+        is_published: true,
+    };
+    let seen = [5_985, 5_985, 5_985, 5_981, 5_981, 5_990];
+    let world = World {
+        sketches: (0..COUNT).map(sketch).collect(),
+        events: (0..1_200)
+            .flat_map(|index| [(index, 2, 0), (index, 2, 1)])
+            .chain(seen.map(|index| (index, 0, 0)))
+            .collect(),
+        rules: vec![],
+        excluded: vec![5_982],
+        cart: vec![],
+        recent: vec![],
+        count: 8,
+        category_max: 0,
+        share: 0.0,
+        seed: 1,
+    };
+    let (mut items, models, base) = build(&world);
+    let expression = Expression::compile("item.price > 50.0", &Vocabulary::item()).unwrap();
+    items.want_columns(&expression);
+    while !items.build_columns(COUNT) {}
+    let filter = items.filter(expression);
+    let shown: Vec<Vec<u32>> = run_within(&world, &items, &models, &base, Some(&filter))
+        .iter()
+        .map(|decided| decided.slots.iter().map(|slot| slot.index).collect())
+        .collect();
+    assert_eq!(shown[0].len(), 8);
+    assert_eq!(shown[0][..3], [5_985, 5_981, 5_990]);
+    let mut all: Vec<u32> = shown.concat();
+    all.sort_unstable();
+    let expected: Vec<u32> = RARE.filter(|index| *index != 5_982).collect();
+    assert_eq!(all, expected);
 }

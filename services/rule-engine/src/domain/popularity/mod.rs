@@ -110,7 +110,10 @@ impl Popularity {
     /// What [`popular`](Self::popular) orders by, for any item; None for one that nobody
     /// has done anything with.
     pub fn attention(&self, signal: Option<Signal>) -> impl Fn(ItemIndex) -> Option<f64> + '_ {
-        move |index| Some(self.sums_of(index).long_of(signal)).filter(|value| *value > 0.0)
+        move |index| {
+            let value = self.estimate(self.sums.get(index as usize)?, signal);
+            (value > 0.0).then_some(value)
+        }
     }
 
     /// What [`trending`](Self::trending) orders by, for any item, as of the newest

@@ -6,7 +6,9 @@ mod chance;
 mod limits;
 mod marginal;
 
-use super::{ItemIndex, Placement, RuleAction, draw::Draw, pool::Rank, trace::Cause};
+use super::{
+    ItemIndex, Placement, RuleAction, draw::Draw, pool::Rank, sources::best_first, trace::Cause,
+};
 use chance::Chance;
 use limits::Limits;
 use marginal::Marginal;
@@ -174,6 +176,12 @@ impl Slots {
     /// What is popular, and then what is new.
     pub fn top_up(&mut self, placement: &mut Placement<'_>) {
         let scene = placement.scene;
+        if let Some(few) = placement.filters.selective().filter(|_| !self.is_full()) {
+            let (popular, others) = best_first(scene, few);
+            self.fill_from(placement, popular.into_iter(), Origin::Popular);
+            self.fill_from(placement, others.into_iter(), Origin::New);
+            return;
+        }
         let popular = scene.models.popularity.popular(None);
         self.fill_from(placement, popular.iter(), Origin::Popular);
         let newest = scene.items.by_publication().take(LAST_RESORT_MAX);

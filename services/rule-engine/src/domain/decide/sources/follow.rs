@@ -9,7 +9,7 @@ use super::{
         places::Places,
         pool::{Lead, Relation},
     },
-    relation_of,
+    few, relation_of,
 };
 use crate::domain::{inverted::Neighbour, items::NO_CATEGORY, popularity::Signal};
 
@@ -32,6 +32,8 @@ pub(in super::super) struct Workspace {
     ranked: Vec<(Rank, u32)>,
     /// Items that this answer has named, so that two rows do not name the same.
     named: SmallVec<[ItemIndex; 4]>,
+    /// Of the source at work, where filters let few items through.
+    pub(super) few: few::Values,
 }
 
 impl Workspace {

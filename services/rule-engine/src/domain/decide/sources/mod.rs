@@ -4,6 +4,7 @@
 
 mod again;
 mod changed;
+mod few;
 mod follow;
 
 use std::sync::LazyLock;
@@ -18,6 +19,7 @@ use crate::domain::{
     plan::{SourceKind, SourcePlan},
     popularity::Signal,
 };
+pub(super) use few::best_first;
 pub(super) use follow::Workspace;
 
 const RECENTLY_VIEWED_MAX: usize = 20;
@@ -44,6 +46,9 @@ fn collect_one(
         limit,
         taken: 0,
     };
+    if few::take(&mut ranked, &source.kind, &mut workspace.few) {
+        return;
+    }
     match &source.kind {
         SourceKind::Editorial { items } => ranked.take(items.iter().copied()),
         SourceKind::Popular { signal } => ranked.take(models.popularity.popular(*signal).iter()),
