@@ -8,6 +8,7 @@ mod bad_input;
 mod consent;
 mod crash;
 mod degradation;
+mod eligibility;
 mod foreign;
 mod load;
 mod main_job;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use attune_api::{
     profile::v1::{Basis, Snapshot},
     rules::v1::{
-        Budget, Outcome, OutcomeType, PersonCap, PlacementDecision, RecordOutcomesRequest, Rule,
-        SourceKind,
+        Budget, CapScope, DecideRequest, FilterCause, FrequencyCap, Outcome, OutcomeType,
+        PersonCap, Placement, PlacementDecision, RecordOutcomesRequest, Rule, SourceKind,
+        UpdatePlacementRequest,
     },
 };
 use attune_testkit::wait_until;
@@ -217,6 +218,122 @@ async fn a_merged_person_has_seen_what_both_have() {
         let workspace = &again.caller.workspace;
         again.engine.forget(workspace, ANN).await.unwrap();
         assert_eq!(first(&again, ANN).await, "e");
+    })
+    .await;
+}
+
+fn cap(scope: CapScope, exposure_max: i32) -> FrequencyCap {
+    FrequencyCap {
+        scope: scope.into(),
+        exposure_max,
+        days: 7,
+    }
+}
+
+async fn put_caps(engine: &Running, id: &str, caps: &[FrequencyCap]) {
+    let placement = Placement {
+        caps: caps.to_vec(),
+        ..placement(id, "chosen")
+    };
+    let request = engine.request(UpdatePlacementRequest {
+        placement: Some(placement),
+        allow_missing: true,
+        ..UpdatePlacementRequest::default()
+    });
+    let mut client = engine.rules.clone();
+    client.update_placement(request).await.unwrap();
+}
+
+async fn ids_in(engine: &Running, placement: &str, channel: &str, profile_id: &str) -> Vec<String> {
+    let asked = DecideRequest {
+        channel: channel.into(),
+        ..ask(placement, &someone(profile_id))
+    };
+    shown(&engine.decide_one(asked).await)
+}
+
+#[tokio::test]
+async fn an_item_seen_often_enough_gives_way_in_placements_that_cap_it() {
+    on_both("item_cap", async |engine| {
+        chosen(&engine).await;
+        put_caps(&engine, "capped", &[cap(CapScope::Item, 2)]).await;
+        // Seen anywhere.
+        see_first(&engine, ANN, 2).await;
+        assert_eq!(first(&engine, ANN).await, "a");
+        assert_eq!(
+            ids_in(&engine, "capped", "web", ANN).await,
+            ["b", "c", "d", "e"]
+        );
+        assert_eq!(ids_in(&engine, "capped", "web", BEN).await.len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_placement_or_channel_seen_often_enough_stays_empty() {
+    on_both("placement_cap", async |engine| {
+        chosen(&engine).await;
+        put_caps(&engine, "home", &[cap(CapScope::Placement, 2)]).await;
+        put_caps(&engine, "other", &[cap(CapScope::Channel, 3)]).await;
+        let decision = decide(&engine, ANN).await;
+        // Three slots, one decision.
+        report(&engine, &decision, &[0, 1, 2], OutcomeType::Exposure, "").await;
+        assert_eq!(decide(&engine, ANN).await.slots.len(), 5);
+        see_first(&engine, ANN, 1).await;
+        let asked = DecideRequest {
+            explain: true,
+            ..ask("home", &someone(ANN))
+        };
+        let capped = engine.decide_one(asked).await;
+        assert!(capped.slots.is_empty() && !capped.fallback);
+        let causes = capped.explanation.unwrap().filtered;
+        assert_eq!(causes[0].cause(), FilterCause::Capped);
+        assert_eq!(decide(&engine, BEN).await.slots.len(), 5);
+        // Two decisions on the channel so far, and then three.
+        assert_eq!(ids_in(&engine, "other", "web", ANN).await.len(), 5);
+        let third = engine.decide_one(ask("other", &someone(ANN))).await;
+        report(&engine, &third, &[4], OutcomeType::Exposure, "").await;
+        assert_eq!(ids_in(&engine, "other", "web", ANN).await.len(), 0);
+        assert_eq!(ids_in(&engine, "other", "app", ANN).await.len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_fault_of_a_cap_is_told() {
+    on_both("cap_faults", async |engine| {
+        let caps = vec![
+            cap(CapScope::Unspecified, 1),
+            cap(CapScope::Item, 0),
+            FrequencyCap {
+                days: 91,
+                ..cap(CapScope::Item, 1001)
+            },
+            cap(CapScope::Item, 3),
+        ];
+        let status = engine
+            .put_placement(Placement {
+                caps,
+                ..placement("home", "")
+            })
+            .await
+            .unwrap_err();
+        let expected = [
+            "placement.caps[0].scope",
+            "placement.caps[1].exposure_max",
+            "placement.caps[2].exposure_max",
+            "placement.caps[2].days",
+            "placement.caps[3]",
+        ];
+        assert_eq!(fields(&status), expected);
+        let status = engine
+            .put_placement(Placement {
+                caps: vec![cap(CapScope::Item, 1); 11],
+                ..placement("home", "")
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(fields(&status), ["placement.caps"]);
     })
     .await;
 }

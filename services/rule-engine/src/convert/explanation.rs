@@ -80,6 +80,7 @@ fn part(writer: &mut Writer, part: &ScorePart) {
     match &part.feature {
         Feature::Source(name) => writer.text(1, ["source/", name]),
         Feature::Rule(rule) => writer.text(1, ["rule/", &rule.id]),
+        Feature::Fatigue => writer.text(1, ["fatigue"]),
     }
     writer.double(2, part.value);
     writer.double(3, part.contribution);

@@ -2,7 +2,7 @@
 //! once each and judged at most once per request. An audience that cannot be judged is
 //! nobody.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use attune_expr::{Expression, Scope, Vocabulary};
 
@@ -60,7 +60,7 @@ impl Audiences {
 
 /// Which audiences one request belongs to, as far as it was asked.
 #[derive(Debug, Default)]
-pub struct Memberships(Vec<Membership>);
+pub struct Memberships(RefCell<Vec<Membership>>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Membership {
@@ -73,23 +73,26 @@ enum Membership {
 impl Memberships {
     /// Before the next request.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.0.get_mut().clear();
     }
 
-    pub fn is_in(&mut self, audience: &Audience, scope: &dyn Scope) -> bool {
+    pub fn is_in(&self, audience: &Audience, scope: &dyn Scope) -> bool {
         let at = audience.number as usize;
-        if at >= self.0.len() {
-            self.0.resize(at + 1, Membership::Unknown);
+        let known = self.0.borrow().get(at).copied().unwrap_or_default();
+        if known != Membership::Unknown {
+            return known == Membership::Inside;
         }
-        if self.0[at] == Membership::Unknown {
-            let expression = audience.expression.as_ref();
-            self.0[at] = if expression.is_some_and(|e| e.matches(scope)) {
-                Membership::Inside
-            } else {
-                Membership::Outside
-            };
+        let expression = audience.expression.as_ref();
+        let is_inside = expression.is_some_and(|expression| expression.matches(scope));
+        let mut memberships = self.0.borrow_mut();
+        if at >= memberships.len() {
+            memberships.resize(at + 1, Membership::Unknown);
         }
-        self.0[at] == Membership::Inside
+        memberships[at] = match is_inside {
+            true => Membership::Inside,
+            false => Membership::Outside,
+        };
+        is_inside
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod active;
 mod draw;
+mod eligibility;
+mod past;
 mod places;
 mod pool;
 mod reasons;
@@ -14,12 +16,12 @@ pub mod trace;
 
 use std::sync::Arc;
 
-use attune_api::catalog::v1::ItemState;
 use attune_expr::{Matches, Scope};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
+    audience::Memberships,
     exposures::History,
     filter::{Filters, ItemFilter},
     inverted::Neighbour,
@@ -30,12 +32,14 @@ use super::{
 };
 use active::active_rules;
 pub use active::{RuleOutcome, RuleUse, Unused, rule_outcomes};
+use eligibility::{BY_REQUEST, SHOWN, THERE};
+use past::Past;
 use places::Places;
 use pool::{Feature, Pool};
 use reasons::Told;
 use slots::{Origin, Slots};
 pub use stages::{Stage, Stages};
-use trace::{Cause, Depth, Tally, Trace};
+use trace::{Depth, Tally, Trace};
 
 /// What is known when a decision is made.
 #[derive(Clone, Copy)]
@@ -170,6 +174,8 @@ pub struct Scratch {
     matches: Matches<ConditionId>,
     sources: sources::Workspace,
     tally: Tally,
+    past: Past,
+    memberships: Memberships,
     slots: Slots,
 }
 
@@ -188,6 +194,7 @@ pub fn decide(
         scratch.blocked.get_or_insert(*index, THERE);
     }
     scratch.sources.begin();
+    scratch.memberships.clear();
     active::judge_conditions(scene, request, &mut scratch.matches, &mut scratch.holding);
     stages.done(Stage::Conditions);
     request
@@ -202,10 +209,12 @@ pub fn decide(
                 ask,
                 strategy: &ask.plan.strategy,
                 active: &active,
-                filters: filters_of(scene, request, ask, &ask.plan.strategy),
+                filters: Filters::default(),
                 pool: &mut scratch.pool,
                 blocked: &mut scratch.blocked,
                 tally: &mut scratch.tally,
+                past: &mut scratch.past,
+                memberships: &scratch.memberships,
                 mark,
                 holding: &scratch.holding,
             };
@@ -213,12 +222,6 @@ pub fn decide(
         })
         .collect()
 }
-
-/// Why an item is shown nowhere (any more) in an answer.
-const BY_REQUEST: u32 = 0;
-const THERE: u32 = 1;
-/// Shown in the first placement; the others follow.
-const SHOWN: u32 = 2;
 
 /// One placement while it is being decided.
 struct Placement<'a> {
@@ -232,6 +235,9 @@ struct Placement<'a> {
     pool: &'a mut Pool,
     blocked: &'a mut Places,
     tally: &'a mut Tally,
+    /// Of the person with items, as the strategy at work takes it.
+    past: &'a mut Past,
+    memberships: &'a Memberships,
     /// In `blocked`, of what this placement shows.
     mark: u32,
     holding: &'a FxHashSet<ConditionId>,
@@ -259,6 +265,10 @@ impl<'a> Placement<'a> {
         let plan = &self.ask.plan;
         let mut told = Told::default();
         self.tally.begin(self.request.depth);
+        if past::is_placement_capped(self.request, plan) {
+            return self.stay_empty();
+        }
+        self.take_up(&plan.strategy);
         slots.begin(self.ask.count, self.ask.seed);
         let mut fallbacks = plan.fallback_strategies.iter();
         loop {
@@ -296,73 +306,27 @@ impl<'a> Placement<'a> {
         decided
     }
 
+    /// The person has seen the placement, or its channel, as often as allowed.
+    fn stay_empty(&mut self) -> Decided {
+        self.pool.clear();
+        self.tally.refuse_all();
+        Decided {
+            slots: Vec::new(),
+            is_fallback: false,
+            trace: trace::of(self, &[]),
+        }
+    }
+
     fn take_up(&mut self, strategy: &'a StrategyPlan) {
         self.strategy = strategy;
         self.filters = filters_of(self.scene, self.request, self.ask, strategy);
+        let plan = &self.ask.plan;
+        self.past.begin(self.scene, self.request, plan, strategy);
     }
 
     /// Whether the strategy at work is the placement's own.
     fn is_own_strategy(&self) -> bool {
         std::ptr::eq(self.strategy, &*self.ask.plan.strategy)
-    }
-
-    /// Whether an item may be shown here at all; notes why not.
-    fn is_eligible(&mut self, index: ItemIndex) -> bool {
-        match self.eligibility(index) {
-            Ok(()) => true,
-            Err(cause) => {
-                // What is shown here already is not kept out.
-                if self.blocked.get(index) != Some(self.mark) {
-                    self.tally.refuse(index, cause);
-                }
-                false
-            }
-        }
-    }
-
-    /// Cheap tests first.
-    fn eligibility(&self, index: ItemIndex) -> Result<(), Cause> {
-        let items = self.scene.items;
-        if !items.is_offerable_at(index, self.request.now_ms) {
-            return Err(self.unoffered(index));
-        }
-        if self.ask.item == Some(index) {
-            return Err(Cause::AlreadyThere);
-        }
-        match self.blocked.get(index) {
-            None => {}
-            Some(BY_REQUEST) => return Err(Cause::ExcludedByRequest),
-            Some(_) => return Err(Cause::AlreadyThere),
-        }
-        if !self.filters.request_holds(items, index) {
-            return Err(Cause::RequestFilter);
-        }
-        if !self.filters.strategy_holds(items, index) {
-            return Err(Cause::StrategyFilter);
-        }
-        match self.kept_out_by(index) {
-            Some(rule) => Err(Cause::RuleExcluded(rule)),
-            None => Ok(()),
-        }
-    }
-
-    /// Why an item that cannot be offered now is not.
-    fn unoffered(&self, index: ItemIndex) -> Cause {
-        let item = self.scene.items.get(index);
-        match item.filter(|item| item.state == ItemState::Published) {
-            None => Cause::NotPublished,
-            Some(item) if !item.is_offerable() => Cause::OutOfStock,
-            Some(_) => Cause::NotAvailableNow,
-        }
-    }
-
-    /// The first of the active rules that keeps the item out.
-    fn kept_out_by(&self, index: ItemIndex) -> Option<u16> {
-        let mut active = self.active.iter();
-        let found = active.position(|rule| {
-            rule.action == RuleAction::Exclude && targets(rule, self.scene.items, index)
-        });
-        found.map(|rule| rule as u16)
     }
 
     /// Includes first, so that boosts reach what was included.
@@ -386,6 +350,18 @@ impl<'a> Placement<'a> {
                     targets(rule, items, index).then_some(factor)
                 });
             }
+        }
+        self.wear();
+    }
+
+    /// What was shown in vain counts less.
+    fn wear(&mut self) {
+        let past = &*self.past;
+        if let Some(fatigue) = self.strategy.fatigue.filter(|_| past.has_worn()) {
+            self.pool.scale(Feature::Fatigue, |index| {
+                let exposures = past.exposures_in_vain(index)?;
+                Some(fatigue.factor(exposures))
+            });
         }
     }
 }

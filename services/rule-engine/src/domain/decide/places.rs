@@ -47,6 +47,10 @@ impl Places {
         (cell.generation == self.generation).then_some(cell.position)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
     pub fn contains(&self, index: ItemIndex) -> bool {
         self.get(index).is_some()
     }

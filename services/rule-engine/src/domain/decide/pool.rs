@@ -22,6 +22,7 @@ pub(super) struct Candidate {
 pub(super) enum Feature {
     Source(u16),
     Rule(u16),
+    Fatigue,
 }
 
 /// What one feature added to one candidate.

@@ -185,7 +185,7 @@ fn share(placement: &Placement<'_>, part: &Part, base: f64) -> f64 {
 fn weight_of(placement: &Placement<'_>, feature: Feature) -> f64 {
     match feature {
         Feature::Source(number) => placement.strategy.sources[usize::from(number)].weight,
-        Feature::Rule(_) => 1.0,
+        Feature::Rule(_) | Feature::Fatigue => 1.0,
     }
 }
 
@@ -201,7 +201,7 @@ fn part_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) 
                 text: source_text(titles, source, part.lead),
             }
         }
-        Feature::Rule(_) => return None,
+        Feature::Rule(_) | Feature::Fatigue => return None,
     };
     Some(Why {
         kind,
@@ -213,7 +213,8 @@ fn part_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) 
 fn touch_reason(placement: &Placement<'_>, touch: &Touch) -> Option<Why> {
     match touch.feature {
         Feature::Rule(rule) => Some(rule_reason(placement, rule.into(), touch.factor)),
-        Feature::Source(_) => None,
+        // No reason why an item is there.
+        Feature::Fatigue | Feature::Source(_) => None,
     }
 }
 

@@ -143,6 +143,7 @@ pub struct ScorePart {
 pub enum Feature {
     Source(&'static str),
     Rule(Arc<RulePlan>),
+    Fatigue,
 }
 
 /// What was kept out of one placement so far.
@@ -153,6 +154,7 @@ pub(super) struct Tally {
     refused: Places,
     causes: [Refusals; CAUSES],
     by_rule: SmallVec<[(u16, Refusals); 4]>,
+    is_capped: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -182,12 +184,18 @@ impl Tally {
             self.refused.clear();
             self.causes = [Refusals::default(); CAUSES];
             self.by_rule.clear();
+            self.is_capped = false;
         }
     }
 
     /// What other strategies leave out is told of none.
     pub fn stop(&mut self) {
         self.depth = Depth::None;
+    }
+
+    /// A cap keeps the whole placement empty.
+    pub fn refuse_all(&mut self) {
+        self.is_capped = true;
     }
 
     pub fn refuse(&mut self, index: ItemIndex, cause: Cause) {
@@ -231,6 +239,14 @@ impl Tally {
                 item_ids: self.sample_ids(placement, refusals),
             })
             .collect();
+        if self.is_capped {
+            filtered.push(Filtered {
+                cause: Cause::Capped,
+                count: 0,
+                rule: None,
+                item_ids: Vec::new(),
+            });
+        }
         filtered.sort_by_key(|of| Reverse(of.count));
         filtered
     }
@@ -323,7 +339,7 @@ fn sources(placement: &Placement<'_>) -> SmallVec<[SourceTrace; 6]> {
     for part in placement.pool.parts() {
         let source = match part.feature {
             pool::Feature::Source(number) => traces.get_mut(usize::from(number)),
-            pool::Feature::Rule(_) => None,
+            pool::Feature::Rule(_) | pool::Feature::Fatigue => None,
         };
         if let Some(trace) = source {
             trace.proposed += 1;
@@ -402,16 +418,20 @@ fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
     let factors: f64 = touches.iter().map(|touch| touch.factor).product();
     let lifted = candidate.score / factors;
     for touch in touches {
-        let pool::Feature::Rule(number) = touch.feature else {
-            continue;
-        };
-        let rule = placement.active[usize::from(number)];
-        let after = match rule.action {
-            RuleAction::Include { .. } => lifted.max(score),
-            _ => score * touch.factor,
+        let mut after = score * touch.factor;
+        let feature = match touch.feature {
+            pool::Feature::Rule(number) => {
+                let rule = placement.active[usize::from(number)];
+                if matches!(rule.action, RuleAction::Include { .. }) {
+                    after = lifted.max(score);
+                }
+                Feature::Rule(Arc::clone(rule))
+            }
+            pool::Feature::Fatigue => Feature::Fatigue,
+            pool::Feature::Source(_) => continue,
         };
         parts.push(ScorePart {
-            feature: Feature::Rule(Arc::clone(rule)),
+            feature,
             value: touch.factor,
             contribution: after - score,
         });

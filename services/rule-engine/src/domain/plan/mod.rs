@@ -53,9 +53,12 @@ impl PlacementPlan {
 
     /// Whether deciding makes use of all that a person ever bought.
     pub fn reads_purchases(&self) -> bool {
-        let strategies = self.fallback_strategies.iter().chain([&self.strategy]);
-        let mut sources = strategies.flat_map(|strategy| &strategy.sources);
-        sources.any(|source| source.kind == SourceKind::BuyAgain)
+        let mut strategies = self.fallback_strategies.iter().chain([&self.strategy]);
+        strategies.any(|strategy| {
+            let mut sources = strategy.sources.iter();
+            !strategy.eligibility.allow_bought
+                || sources.any(|source| source.kind == SourceKind::BuyAgain)
+        })
     }
 }
 
