@@ -11,7 +11,7 @@
 //! | `"ID" in segments`, `consent("PURPOSE")`, `subscribed("GROUP")` | where the person belongs and what was agreed to |
 //! | `now` | the time of the request |
 //! | `bucket("SALT")` | 0 to 9999, the same for a person and a salt |
-//! | `events("TYPE")` with `.where(e, …)`, `.within("30d")`, `.withinDays(7, "ZONE")`, `.then("TYPE")` | events of the history, newest last; a window rolls, or counts calendar days of which today is one; after `then`, `within` is the time from the first event to the last |
+//! | `events("TYPE")` with `.where(e, …)`, `.within("30d")`, `.withinDays(7, "ZONE")`, `.then("TYPE")` | events of the history; a window rolls, or counts calendar days of which today is one; after `then`, `within` is the time from the first event to the last |
 //! | … `.count()`, `.exists()`, `.sum("FIELD")`, `.avg`, `.min`, `.max`, `.first().FIELD`, `.last().FIELD` | what they come to; a field is `time`, `type`, `item_ids`, `revenue`, `channel` or a property |
 //! | `anniversary(DATE, "7d")` | the day and month come round today or within so long, in the context's zone |
 //! | `distance(PLACE, PLACE)` | metres; a place is `context.location`, a map with `lat` and `lng`, or two numbers |
@@ -38,8 +38,8 @@
 //! | a list that a macro or `+` makes | 10,000 elements |
 //! | steps of one judgement that run in loops | 100,000 |
 //!
-//! What is over a bound of the first six or seven is refused when it is compiled, with
-//! its place; what is over one of the rest is missing when it is judged.
+//! What is over one of the first seven is refused when it is compiled, with its place;
+//! what is over one of the rest is missing, or false, when it is judged.
 
 mod check;
 mod eval;

@@ -243,8 +243,7 @@ impl Conjunction {
             }
         }
         both.residuals.sort_unstable();
-        both.predicates
-            .sort_by(|a, b| a.attribute.cmp(&b.attribute));
+        both.predicates.sort_by_key(|p| p.attribute);
         Some(both)
     }
 
