@@ -37,7 +37,7 @@ use service::{
     follow::{self, Learning},
     metrics::Metrics,
     outcomes::Outcomes,
-    replicas::Revisions,
+    replicas,
     reports::Reports,
     retention,
     rules::Rules,
@@ -48,6 +48,7 @@ use service::{
 /// The schema of this service's database.
 pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0001_rule_engine.sql",
+    "0002_rules.sql",
     "0003_exposures.sql",
     "0004_reports.sql",
     "0005_item_history.sql",
@@ -66,7 +67,6 @@ struct Inner {
     projected: i64,
     /// Outcomes that were read at the start.
     known: exposures::Known,
-    revisions: Arc<Revisions>,
     rules: Arc<Rules>,
     decider: Arc<Decider>,
     outcomes: Arc<Outcomes>,
@@ -87,8 +87,7 @@ impl RuleEngine {
         let projected = database.position(SERVICE, store::items::CATALOG).await?;
         snapshots::load(&database, &workspaces, &learning, &config).await?;
         let rules = Arc::new(Rules::new(&database, &workspaces));
-        let revisions = Arc::new(Revisions::default());
-        revisions.load(&database, &rules, &workspaces).await?;
+        replicas::load(&database, &rules, &workspaces).await?;
         let known = exposures::load(&database, &workspaces).await?;
         let metrics = Arc::new(Metrics::new());
         let reports = Arc::new(Reports::new(&database, config.report_rows_per_day_max));
@@ -128,7 +127,6 @@ impl RuleEngine {
             learning,
             projected,
             known,
-            revisions,
             rules,
             decider,
             outcomes,
@@ -200,8 +198,7 @@ impl RuleEngine {
             tasks.spawn("decision retention", trimming);
         }
         if database.is_shared() {
-            let revisions = Arc::clone(&inner.revisions);
-            let following = revisions.follow(tasks.clone(), database, workspaces);
+            let following = replicas::follow(tasks.clone(), database, workspaces);
             tasks.spawn("rule base revisions", following);
         }
     }

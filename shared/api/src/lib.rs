@@ -2,6 +2,7 @@
 //! descriptors, and conversions between protobuf's well-known types and JSON,
 //! time and field masks. Knows the shapes; holds no rule about their contents.
 
+pub mod diff;
 pub mod json;
 pub mod mask;
 pub mod raw;

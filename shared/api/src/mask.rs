@@ -2,7 +2,7 @@
 //! one message into another, by reflection, so that no resource writes it by hand.
 
 use prost::Message;
-use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use prost_types::FieldMask;
 
 use crate::DESCRIPTORS;
@@ -20,12 +20,8 @@ pub fn apply<M: Message + Default>(
     source: &M,
     mask: &FieldMask,
 ) -> Result<M, Vec<UnknownPath>> {
-    #[allow(clippy::expect_used)] // Callers pass the name of a generated message.
-    let descriptor = DESCRIPTORS
-        .get_message_by_name(full_name)
-        .expect("the message is part of the contract");
-    let mut merged = reflect(&descriptor, target);
-    let source = reflect(&descriptor, source);
+    let mut merged = reflect_as(full_name, target);
+    let source = reflect_as(full_name, source);
     let unknown: Vec<_> = mask
         .paths
         .iter()
@@ -40,8 +36,13 @@ pub fn apply<M: Message + Default>(
     }
 }
 
-fn reflect<M: Message>(descriptor: &MessageDescriptor, message: &M) -> DynamicMessage {
-    let mut dynamic = DynamicMessage::new(descriptor.clone());
+/// A generated message as one whose fields can be walked. `full_name` is its name.
+pub(crate) fn reflect_as<M: Message>(full_name: &str, message: &M) -> DynamicMessage {
+    #[allow(clippy::expect_used)] // Callers pass the name of a generated message.
+    let descriptor = DESCRIPTORS
+        .get_message_by_name(full_name)
+        .expect("the message is part of the contract");
+    let mut dynamic = DynamicMessage::new(descriptor);
     #[allow(clippy::expect_used)] // Re-encoding the same type.
     dynamic.transcode_from(message).expect("same message type");
     dynamic

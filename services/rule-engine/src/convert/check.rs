@@ -31,7 +31,7 @@ pub fn name(found: &mut Violations, field: &str, name: &str) {
     }
 }
 
-fn is_item_id(id: &str) -> bool {
+pub fn is_item_id(id: &str) -> bool {
     let chars = id.chars().count();
     (1..=128).contains(&chars)
         && !id

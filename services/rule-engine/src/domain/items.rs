@@ -77,6 +77,12 @@ impl Items {
         self.by_id.get(&IdHash::of(id)).copied()
     }
 
+    /// Whether an item with this id exists.
+    pub fn has(&self, id: &str) -> bool {
+        self.index_of(id)
+            .is_some_and(|index| self.get(index).is_some())
+    }
+
     /// The index of an id, given now if it has none.
     pub fn intern(&mut self, id: &str) -> ItemIndex {
         let next = self.ids.len() as ItemIndex;

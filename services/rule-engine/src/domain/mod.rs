@@ -7,6 +7,7 @@ pub mod audience;
 pub mod bits;
 pub mod caps;
 pub mod changes;
+pub mod claims;
 pub mod co_occurrence;
 pub mod columns;
 pub mod decide;

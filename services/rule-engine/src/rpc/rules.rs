@@ -1,26 +1,29 @@
-//! `RuleService`, one hop from its use cases. The three kinds of resource share their
-//! standard methods; only the names of fields differ.
+//! `RuleService`, one hop from its use cases. The kinds of resource share their standard
+//! methods; only the names of fields differ.
 
 use std::sync::Arc;
 
 use attune_api::rules::v1::{
     CreatePlacementRequest, CreateRuleRequest, CreateStrategyRequest, DeletePlacementRequest,
-    DeleteRuleRequest, DeleteStrategyRequest, GetPlacementRequest, GetRuleRequest,
-    GetStrategyRequest, ListPlacementsRequest, ListPlacementsResponse, ListRulesRequest,
-    ListRulesResponse, ListStrategiesRequest, ListStrategiesResponse, Placement, Rule, Strategy,
-    UpdatePlacementRequest, UpdateRuleRequest, UpdateStrategyRequest,
-    rule_service_server::RuleService,
+    DeleteRuleRequest, DeleteStrategyRequest, DiffRuleRequest, DiffRuleResponse,
+    DiscardRuleDraftRequest, GetPlacementRequest, GetRuleRequest, GetStrategyRequest,
+    ListPlacementsRequest, ListPlacementsResponse, ListRuleVersionsRequest,
+    ListRuleVersionsResponse, ListRulesRequest, ListRulesResponse, ListStrategiesRequest,
+    ListStrategiesResponse, Placement, PublishRulesRequest, PublishRulesResponse,
+    RollbackRuleRequest, Rule, Strategy, UpdatePlacementRequest, UpdateRuleRequest,
+    UpdateStrategyRequest, rule_service_server::RuleService,
 };
 use attune_errors::Violations;
 use attune_rpc::Caller;
-use attune_storage::resources::{Missing, PageRequest, Table};
+use attune_storage::resources::{self, Missing, Page, PageRequest, Resource, Table};
 use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    convert::resources::create_id,
+    convert::resources::{create_id, drafts},
     error::Error,
-    service::rules::{Part, Rules, workspace},
+    service::rules::{Part, RuleFilter, Rules, Wanted},
+    store::rules::Side,
 };
 
 #[derive(Clone)]
@@ -71,6 +74,21 @@ impl RuleBase {
         answer(caller, table.get(caller.workspace.as_str(), id).await)
     }
 
+    async fn list<P: Part, R>(
+        &self,
+        table: &Table<P>,
+        caller: &Caller,
+        (page_size, page_token): (i32, String),
+        response: impl FnOnce(Page<P>) -> R,
+    ) -> Result<Response<R>, Status> {
+        let request = PageRequest {
+            page_size,
+            page_token,
+        };
+        let page = self.rules.list(table, caller, &request).await;
+        answer(caller, page.map(response))
+    }
+
     async fn delete<P: Part>(
         &self,
         table: &Table<P>,
@@ -78,22 +96,33 @@ impl RuleBase {
         id: &str,
         etag: &str,
     ) -> Result<Response<()>, Status> {
-        let deleted = table.delete(&workspace(caller), id, etag).await;
+        let deleted = self.rules.delete(table, caller, id, etag).await;
         answer(caller, deleted.map(drop))
+    }
+
+    /// An edit of rules, and what it answers of them.
+    async fn edit<R>(
+        &self,
+        caller: &Caller,
+        wanted: Result<Wanted, Violations>,
+        response: impl FnOnce(Vec<Rule>) -> R,
+    ) -> Result<Response<R>, Status> {
+        let edited = match wanted {
+            Ok(wanted) => self.rules.edit(caller, wanted).await,
+            Err(violations) => Err(violations.into()),
+        };
+        answer(caller, edited.map(response))
     }
 }
 
-fn answer<T>(
-    caller: &Caller,
-    result: Result<T, attune_storage::resources::Error>,
-) -> Result<Response<T>, Status> {
+fn answer<T>(caller: &Caller, result: Result<T, resources::Error>) -> Result<Response<T>, Status> {
     result
         .map(Response::new)
         .map_err(|error| Error::from(error).into_status(caller))
 }
 
 /// The resource to create, with its id from wherever it was sent.
-fn to_create<P: Part>(
+fn to_create<P: Resource>(
     field: &'static str,
     id_field: &'static str,
     request_id: &str,
@@ -108,8 +137,21 @@ fn to_create<P: Part>(
     found.into_result().map(|()| body)
 }
 
-fn to_update<P: Part>(field: &'static str, body: Option<P>) -> Result<P, Violations> {
+fn to_update<P: Resource>(field: &'static str, body: Option<P>) -> Result<P, Violations> {
     body.ok_or_else(|| Violations::of(field, "must be set"))
+}
+
+fn side(is_draft: bool) -> Side {
+    if is_draft {
+        Side::Draft
+    } else {
+        Side::Published
+    }
+}
+
+/// The one rule that an edit was about.
+fn only(rules: Vec<Rule>) -> Rule {
+    rules.into_iter().next().unwrap_or_default()
 }
 
 #[tonic::async_trait]
@@ -119,11 +161,9 @@ impl RuleService for RuleBase {
         request: Request<CreatePlacementRequest>,
     ) -> Result<Response<Placement>, Status> {
         let caller = Caller::of(&request)?;
-        let CreatePlacementRequest {
-            placement_id,
-            placement,
-        } = request.into_inner();
-        let resource = to_create("placement", "placement_id", &placement_id, placement, |r| {
+        let sent = request.into_inner();
+        let (id, body) = (&sent.placement_id, sent.placement);
+        let resource = to_create("placement", "placement_id", id, body, |r| {
             &mut r.placement_id
         });
         self.create(&self.rules.placements, &caller, resource).await
@@ -143,23 +183,15 @@ impl RuleService for RuleBase {
         request: Request<ListPlacementsRequest>,
     ) -> Result<Response<ListPlacementsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let ListPlacementsRequest {
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let page = PageRequest {
-            page_size,
-            page_token,
-        };
-        let page = self
-            .rules
-            .list(&self.rules.placements, &caller, &page)
-            .await;
-        let page = page.map(|page| ListPlacementsResponse {
-            placements: page.resources,
-            next_page_token: page.next_page_token,
-        });
-        answer(&caller, page)
+        let sent = request.into_inner();
+        let page = (sent.page_size, sent.page_token);
+        self.list(&self.rules.placements, &caller, page, |page| {
+            ListPlacementsResponse {
+                placements: page.resources,
+                next_page_token: page.next_page_token,
+            }
+        })
+        .await
     }
 
     async fn update_placement(
@@ -167,14 +199,10 @@ impl RuleService for RuleBase {
         request: Request<UpdatePlacementRequest>,
     ) -> Result<Response<Placement>, Status> {
         let caller = Caller::of(&request)?;
-        let UpdatePlacementRequest {
-            placement,
-            update_mask,
-            allow_missing,
-        } = request.into_inner();
-        let resource = to_update("placement", placement);
+        let sent = request.into_inner();
+        let (body, mask) = (to_update("placement", sent.placement), sent.update_mask);
         let table = &self.rules.placements;
-        self.update(table, &caller, resource, update_mask, allow_missing)
+        self.update(table, &caller, body, mask, sent.allow_missing)
             .await
     }
 
@@ -193,13 +221,9 @@ impl RuleService for RuleBase {
         request: Request<CreateStrategyRequest>,
     ) -> Result<Response<Strategy>, Status> {
         let caller = Caller::of(&request)?;
-        let CreateStrategyRequest {
-            strategy_id,
-            strategy,
-        } = request.into_inner();
-        let resource = to_create("strategy", "strategy_id", &strategy_id, strategy, |r| {
-            &mut r.strategy_id
-        });
+        let sent = request.into_inner();
+        let (id, body) = (&sent.strategy_id, sent.strategy);
+        let resource = to_create("strategy", "strategy_id", id, body, |r| &mut r.strategy_id);
         self.create(&self.rules.strategies, &caller, resource).await
     }
 
@@ -217,23 +241,15 @@ impl RuleService for RuleBase {
         request: Request<ListStrategiesRequest>,
     ) -> Result<Response<ListStrategiesResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let ListStrategiesRequest {
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let page = PageRequest {
-            page_size,
-            page_token,
-        };
-        let page = self
-            .rules
-            .list(&self.rules.strategies, &caller, &page)
-            .await;
-        let page = page.map(|page| ListStrategiesResponse {
-            strategies: page.resources,
-            next_page_token: page.next_page_token,
-        });
-        answer(&caller, page)
+        let sent = request.into_inner();
+        let page = (sent.page_size, sent.page_token);
+        self.list(&self.rules.strategies, &caller, page, |page| {
+            ListStrategiesResponse {
+                strategies: page.resources,
+                next_page_token: page.next_page_token,
+            }
+        })
+        .await
     }
 
     async fn update_strategy(
@@ -241,14 +257,10 @@ impl RuleService for RuleBase {
         request: Request<UpdateStrategyRequest>,
     ) -> Result<Response<Strategy>, Status> {
         let caller = Caller::of(&request)?;
-        let UpdateStrategyRequest {
-            strategy,
-            update_mask,
-            allow_missing,
-        } = request.into_inner();
-        let resource = to_update("strategy", strategy);
+        let sent = request.into_inner();
+        let (body, mask) = (to_update("strategy", sent.strategy), sent.update_mask);
         let table = &self.rules.strategies;
-        self.update(table, &caller, resource, update_mask, allow_missing)
+        self.update(table, &caller, body, mask, sent.allow_missing)
             .await
     }
 
@@ -267,15 +279,18 @@ impl RuleService for RuleBase {
         request: Request<CreateRuleRequest>,
     ) -> Result<Response<Rule>, Status> {
         let caller = Caller::of(&request)?;
-        let CreateRuleRequest { rule_id, rule, .. } = request.into_inner();
-        let resource = to_create("rule", "rule_id", &rule_id, rule, |r| &mut r.rule_id);
-        self.create(&self.rules.rules, &caller, resource).await
+        let sent = request.into_inner();
+        let (id, side) = (&sent.rule_id, side(sent.draft));
+        let rule = to_create("rule", "rule_id", id, sent.rule, |r| &mut r.rule_id);
+        let wanted = rule.map(|rule| Wanted::Create { rule, side });
+        self.edit(&caller, wanted, only).await
     }
 
     async fn get_rule(&self, request: Request<GetRuleRequest>) -> Result<Response<Rule>, Status> {
         let caller = Caller::of(&request)?;
-        let id = &request.get_ref().rule_id;
-        self.get(&self.rules.rules, &caller, id).await
+        let GetRuleRequest { rule_id, draft } = request.get_ref();
+        let rule = self.rules.get_rule(&caller, rule_id, side(*draft)).await;
+        answer(&caller, rule)
     }
 
     async fn list_rules(
@@ -283,16 +298,17 @@ impl RuleService for RuleBase {
         request: Request<ListRulesRequest>,
     ) -> Result<Response<ListRulesResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let ListRulesRequest {
-            page_size,
-            page_token,
-            ..
-        } = request.into_inner();
-        let page = PageRequest {
-            page_size,
-            page_token,
+        let sent = request.into_inner();
+        let filter = RuleFilter {
+            side: side(sent.drafts),
+            tag: sent.tag,
+            placement: sent.placement,
         };
-        let page = self.rules.list(&self.rules.rules, &caller, &page).await;
+        let page = PageRequest {
+            page_size: sent.page_size,
+            page_token: sent.page_token,
+        };
+        let page = self.rules.list_rules(&caller, &page, &filter).await;
         let page = page.map(|page| ListRulesResponse {
             rules: page.resources,
             next_page_token: page.next_page_token,
@@ -305,16 +321,14 @@ impl RuleService for RuleBase {
         request: Request<UpdateRuleRequest>,
     ) -> Result<Response<Rule>, Status> {
         let caller = Caller::of(&request)?;
-        let UpdateRuleRequest {
+        let sent = request.into_inner();
+        let wanted = to_update("rule", sent.rule).map(|rule| Wanted::Update {
             rule,
-            update_mask,
-            allow_missing,
-            ..
-        } = request.into_inner();
-        let resource = to_update("rule", rule);
-        let table = &self.rules.rules;
-        self.update(table, &caller, resource, update_mask, allow_missing)
-            .await
+            mask: sent.update_mask,
+            missing: Missing::allowed(sent.allow_missing),
+            side: side(sent.draft),
+        });
+        self.edit(&caller, wanted, only).await
     }
 
     async fn delete_rule(
@@ -322,42 +336,79 @@ impl RuleService for RuleBase {
         request: Request<DeleteRuleRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        let DeleteRuleRequest { rule_id, etag } = request.get_ref();
-        self.delete(&self.rules.rules, &caller, rule_id, etag).await
+        let DeleteRuleRequest { rule_id, etag } = request.into_inner();
+        let wanted = Wanted::Delete { rule_id, etag };
+        self.edit(&caller, Ok(wanted), drop).await
     }
 
     async fn publish_rules(
         &self,
-        _: Request<attune_api::rules::v1::PublishRulesRequest>,
-    ) -> Result<Response<attune_api::rules::v1::PublishRulesResponse>, Status> {
-        Err(Status::unimplemented("drafts and versions"))
+        request: Request<PublishRulesRequest>,
+    ) -> Result<Response<PublishRulesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let sent = request.into_inner();
+        let wanted = drafts(sent.rule_ids, sent.tag).map(|drafts| Wanted::Publish {
+            drafts,
+            comment: sent.comment,
+        });
+        let response = |rules| PublishRulesResponse { rules };
+        self.edit(&caller, wanted, response).await
     }
 
     async fn discard_rule_draft(
         &self,
-        _: Request<attune_api::rules::v1::DiscardRuleDraftRequest>,
+        request: Request<DiscardRuleDraftRequest>,
     ) -> Result<Response<()>, Status> {
-        Err(Status::unimplemented("drafts and versions"))
+        let caller = Caller::of(&request)?;
+        let DiscardRuleDraftRequest { rule_id } = request.into_inner();
+        let wanted = Wanted::Discard { rule_id };
+        self.edit(&caller, Ok(wanted), drop).await
     }
 
     async fn list_rule_versions(
         &self,
-        _: Request<attune_api::rules::v1::ListRuleVersionsRequest>,
-    ) -> Result<Response<attune_api::rules::v1::ListRuleVersionsResponse>, Status> {
-        Err(Status::unimplemented("drafts and versions"))
+        request: Request<ListRuleVersionsRequest>,
+    ) -> Result<Response<ListRuleVersionsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let sent = request.into_inner();
+        let page = PageRequest {
+            page_size: sent.page_size,
+            page_token: sent.page_token,
+        };
+        let page = self
+            .rules
+            .list_versions(&caller, &sent.rule_id, &page)
+            .await;
+        let page = page.map(|(versions, next_page_token)| ListRuleVersionsResponse {
+            versions,
+            next_page_token,
+        });
+        answer(&caller, page)
     }
 
     async fn diff_rule(
         &self,
-        _: Request<attune_api::rules::v1::DiffRuleRequest>,
-    ) -> Result<Response<attune_api::rules::v1::DiffRuleResponse>, Status> {
-        Err(Status::unimplemented("drafts and versions"))
+        request: Request<DiffRuleRequest>,
+    ) -> Result<Response<DiffRuleResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let sent = request.get_ref();
+        let (from, to) = (sent.from_version, sent.to_version);
+        let changes = self.rules.diff_rule(&caller, &sent.rule_id, from, to).await;
+        answer(&caller, changes.map(|changes| DiffRuleResponse { changes }))
     }
 
     async fn rollback_rule(
         &self,
-        _: Request<attune_api::rules::v1::RollbackRuleRequest>,
+        request: Request<RollbackRuleRequest>,
     ) -> Result<Response<Rule>, Status> {
-        Err(Status::unimplemented("drafts and versions"))
+        let caller = Caller::of(&request)?;
+        let sent = request.into_inner();
+        let wanted = Wanted::Rollback {
+            rule_id: sent.rule_id,
+            version: sent.version,
+            etag: sent.etag,
+            comment: sent.comment,
+        };
+        self.edit(&caller, Ok(wanted), only).await
     }
 }

@@ -130,7 +130,7 @@ fn effects(
 }
 
 /// What the projection keeps of an item.
-fn slim(item: &Item) -> Item {
+pub fn slim(item: &Item) -> Item {
     Item {
         description: BTreeMap::new(),
         url: String::new(),

@@ -15,10 +15,11 @@ use attune_expr::{Edit, Expression, ExpressionSet};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    convert::{self, plan::Compiled},
+    convert::{self, plan::RuleNumbers},
     domain::{
+        claims::{Claim, Claims},
         items::Items,
-        plan::{ConditionId, GroupId, PlacementPlan, RuleBase, RulePlan, Rules, StrategyPlan},
+        plan::{ConditionId, GroupId, PlacementPlan, RuleBase, Rules, StrategyPlan},
     },
 };
 
@@ -27,8 +28,9 @@ use crate::{
 pub struct Parts {
     placements: BTreeMap<String, Placement>,
     strategies: BTreeMap<String, Arc<StrategyPlan>>,
-    rules: HashMap<Arc<str>, Arc<RulePlan>>,
+    rules: HashMap<Arc<str>, Claim>,
     tables: Rules,
+    claims: Claims,
     conditions: FxHashMap<ConditionId, Condition>,
     condition_ids: HashMap<Arc<str>, ConditionId>,
     condition_count: ConditionId,
@@ -37,6 +39,10 @@ pub struct Parts {
     condition_set: ExpressionSet<ConditionId>,
     condition_edits: Vec<Edit<ConditionId>>,
     has_stale_placements: bool,
+    /// The edit that this is the outcome of.
+    pub revision: i64,
+    /// The edit that is being committed.
+    pub raised: i64,
 }
 
 /// The same condition in many rules is judged once.
@@ -88,54 +94,82 @@ impl Parts {
         self.has_stale_placements = true;
     }
 
-    pub fn put_rule(&mut self, id: &str, rule: Option<&Rule>, items: &mut Items) {
-        let Some(rule) = rule.filter(|rule| !rule.disabled) else {
-            self.remove_rule(id);
-            return;
-        };
-        let number = self.number_of(id);
-        match convert::plan::rule(rule, number, items) {
-            Ok(compiled) => self.put_compiled(compiled),
+    /// From its stored form.
+    pub fn put_stored_rule(&mut self, rule: &Rule, items: &mut Items) {
+        if rule.disabled {
+            return self.remove_rule(&rule.rule_id);
+        }
+        let numbers = self.numbers_of(rule);
+        match convert::plan::rule(rule, numbers, items) {
+            Ok(claim) => self.put_rule(claim),
             Err(_) => {
-                warn_if_lost("rule", id, true);
-                self.remove_rule(id);
+                warn_if_lost("rule", &rule.rule_id, true);
+                self.remove_rule(&rule.rule_id);
             }
         }
     }
 
-    pub fn put_compiled(&mut self, compiled: Compiled) {
-        let mut plan = compiled.plan;
-        self.remove_rule(&plan.id);
-        plan.condition = compiled.when.map(|when| self.take_condition(when));
-        if !compiled.exclusion_group.is_empty() {
-            let next = self.names.groups.len() as GroupId;
-            let group = self.names.groups.entry(compiled.exclusion_group);
-            plan.exclusion_group = Some(*group.or_insert(next));
-        }
+    pub fn put_rule(&mut self, claim: Claim) {
+        self.remove_rule(&claim.plan.id);
+        let Claim { plan, when } = claim;
+        let mut plan = Arc::unwrap_or_clone(plan);
+        plan.condition = when.clone().map(|when| self.take_condition(when));
         let plan = Arc::new(plan);
         self.tables.insert(&plan);
-        self.rules.insert(Arc::clone(&plan.id), plan);
+        let claim = Claim { plan, when };
+        self.claims.insert(&claim);
+        self.rules.insert(Arc::clone(&claim.plan.id), claim);
     }
 
     pub fn remove_rule(&mut self, id: &str) {
-        let Some(plan) = self.rules.remove(id) else {
+        let Some(claim) = self.rules.remove(id) else {
             return;
         };
-        self.tables.remove(&plan);
-        if let Some(condition) = plan.condition {
+        self.tables.remove(&claim.plan);
+        self.claims.remove(&claim);
+        if let Some(condition) = claim.plan.condition {
             self.drop_condition(condition);
         }
     }
 
-    /// The number that stands for a rule in this process.
-    pub fn number_of(&mut self, rule_id: &str) -> u32 {
+    pub fn has_placement(&self, id: &str) -> bool {
+        self.placements.contains_key(id)
+    }
+
+    /// What the rules in force lay claim to.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// What stands for a rule and its group in this process.
+    pub fn numbers_of(&mut self, rule: &Rule) -> RuleNumbers {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        if let Some(number) = self.names.rules.get(rule_id) {
-            return *number;
+        let number = match self.names.rules.get(&rule.rule_id) {
+            Some(number) => *number,
+            None => {
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                self.names.rules.insert(rule.rule_id.clone(), number);
+                number
+            }
+        };
+        let next = self.names.groups.len() as GroupId;
+        let groups = &mut self.names.groups;
+        let exclusion_group = match rule.exclusion_group.as_str() {
+            "" => None,
+            group => Some(*groups.entry(group.to_owned()).or_insert(next)),
+        };
+        RuleNumbers {
+            rule: number,
+            exclusion_group,
         }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.names.rules.insert(rule_id.to_owned(), number);
-        number
+    }
+
+    /// What was committed is in here now. If others have committed in between, this is
+    /// still behind, and whoever compares revisions will notice.
+    pub fn edited(&mut self) {
+        if self.raised == self.revision + 1 {
+            self.revision = self.raised;
+        }
     }
 
     fn take_condition(&mut self, when: Expression) -> ConditionId {

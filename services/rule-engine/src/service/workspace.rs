@@ -48,6 +48,8 @@ pub struct State {
     pub models: RwLock<Models>,
     pub base: ArcSwap<RuleBase>,
     pub parts: Mutex<Parts>,
+    /// Held while someone edits the rule base, from looking at it to the commit.
+    pub editing: tokio::sync::Mutex<()>,
     item_types: RwLock<BTreeMap<String, ItemType>>,
     pub similar: Similar,
     types_version: AtomicU64,
@@ -69,6 +71,7 @@ impl State {
             models: RwLock::new(Models::new(config.people_max())),
             base: ArcSwap::default(),
             parts: Mutex::default(),
+            editing: tokio::sync::Mutex::default(),
             item_types: RwLock::default(),
             types_version: AtomicU64::new(0),
             similar: Similar::new(config.similar_items_max),

@@ -8,4 +8,6 @@ pub mod models;
 pub mod outcomes;
 pub mod reports;
 pub mod revisions;
+pub mod rule_versions;
+pub mod rules;
 pub mod secrets;

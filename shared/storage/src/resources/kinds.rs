@@ -4,8 +4,11 @@
 use attune_api::{
     catalog::v1::{Item, ItemType},
     messaging::v1::Template,
-    rules::v1::{Placement, Rule, Strategy},
+    rules::v1::{Placement, Rule, RuleState, Strategy},
+    time,
 };
+
+use super::{Resource, Stamp};
 
 crate::resource!(
     ItemType,
@@ -26,7 +29,31 @@ crate::resource!(
     "attune.rules.v1.Strategy",
     strategy_id
 );
-crate::resource!(Rule, "rule", "attune.rules.v1.Rule", rule_id);
+
+/// By hand, for its output-only fields are not part of what people edit either.
+impl Resource for Rule {
+    const KIND: &'static str = "rule";
+    const FULL_NAME: &'static str = "attune.rules.v1.Rule";
+
+    fn id(&self) -> &str {
+        &self.rule_id
+    }
+
+    fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    fn stamp(&mut self, stamp: Option<Stamp>) {
+        let times = stamp.as_ref().map(|s| (s.create_ms, s.update_ms));
+        self.create_time = times.map(|(ms, _)| time::from_ms(ms));
+        self.update_time = times.map(|(_, ms)| time::from_ms(ms));
+        self.etag = stamp.map(|s| s.etag).unwrap_or_default();
+        self.version = 0;
+        self.state = RuleState::Unspecified.into();
+        self.has_draft = false;
+    }
+}
+
 crate::resource!(
     Template,
     "template",

@@ -67,6 +67,14 @@ impl<R> Page<R> {
             next_page_token: last.unwrap_or_default(),
         }
     }
+
+    /// A page that ends after `last`, whatever is on it: there may be more.
+    pub fn short(list: &str, resources: Vec<R>, last: &str) -> Self {
+        Self {
+            resources,
+            next_page_token: token(list, last),
+        }
+    }
 }
 
 /// The token of a page that begins after an id, for lists that are not in a [`Table`].

@@ -8,9 +8,9 @@ mod strategy;
 
 use attune_api::rules::v1::{CapScope, FrequencyCap, Placement};
 
-pub use rule::{Compiled, compiled, rule};
+pub use rule::{RuleNumbers, compiled_rule, rule};
 pub use schedule::{schedule, time_of_day, time_zone};
-pub use strategy::{ITEM_IDS, PERCENT_MIN, strategy};
+pub use strategy::{ITEM_IDS, PERCENT_MIN, editorial_items, strategy};
 
 use crate::domain::{
     caps::{self, Cap},

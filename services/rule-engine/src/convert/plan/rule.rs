@@ -1,47 +1,47 @@
 //! A stored rule to its plan: what it aims at, what it does and when.
 
-use attune_api::rules::v1::{Rule, action};
+use std::sync::Arc;
+
+use attune_api::rules::v1::{Budget as StoredBudget, PersonCap as StoredCap, Rule, action};
 use attune_expr::{Expression, Vocabulary};
 
 use super::{Uncompilable, intern, schedule::schedule};
 use crate::domain::{
+    claims::Claim,
     items::Items,
-    plan::{Budget, PersonCap, RuleAction, RulePlan},
+    plan::{Budget, GroupId, PersonCap, RuleAction, RulePlan},
 };
 
-/// A rule's plan and its condition, which whoever keeps the conditions gives an id.
-#[derive(Debug)]
-pub struct Compiled {
-    pub plan: RulePlan,
-    pub when: Option<Expression>,
-    pub exclusion_group: String,
+/// What stands for a rule's names in this process.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleNumbers {
+    pub rule: u32,
+    pub exclusion_group: Option<GroupId>,
 }
 
-/// An expression of the rule, if it has one. Compiled without the declared names: they
-/// were looked at when the rule was saved, and may have gone since.
-fn expression(source: &str, vocabulary: &Vocabulary) -> Result<Option<Expression>, Uncompilable> {
-    match source {
+/// From its stored form. Compiled without the declared names: they were looked at when
+/// the rule was saved, and may have gone since.
+pub fn rule(rule: &Rule, numbers: RuleNumbers, items: &mut Items) -> Result<Claim, Uncompilable> {
+    let compile = |source: &str, vocabulary| match source {
         "" => Ok(None),
-        source => Expression::compile(source, vocabulary)
+        source => Expression::compile(source, &vocabulary)
             .map(Some)
             .map_err(|_| Uncompilable),
-    }
+    };
+    let when = compile(&rule.when, Vocabulary::subject())?;
+    let targets = compile(&rule.r#where, Vocabulary::item())?;
+    compiled_rule(rule, numbers, when, targets, items)
 }
 
-pub fn rule(rule: &Rule, number: u32, items: &mut Items) -> Result<Compiled, Uncompilable> {
-    let when = expression(&rule.when, &Vocabulary::subject())?;
-    let targets = expression(&rule.r#where, &Vocabulary::item())?;
-    compiled(rule, number, when, targets, items)
-}
-
-/// A rule whose expressions are compiled already.
-pub fn compiled(
+/// A rule whose expressions are compiled already. The plan's condition has no id yet;
+/// whoever keeps the conditions gives it one.
+pub fn compiled_rule(
     rule: &Rule,
-    number: u32,
+    numbers: RuleNumbers,
     when: Option<Expression>,
     targets: Option<Expression>,
     items: &mut Items,
-) -> Result<Compiled, Uncompilable> {
+) -> Result<Claim, Uncompilable> {
     let kind = rule.action.as_ref().and_then(|action| action.kind.as_ref());
     let action = rule_action(kind.ok_or(Uncompilable)?, items);
     let label = match rule.display_name.as_str() {
@@ -49,33 +49,38 @@ pub fn compiled(
         name => name,
     };
     let schedule = rule.schedule.as_ref().map(schedule).transpose()?;
+    let placements = rule.placements.iter();
     let plan = RulePlan {
         label: label.into(),
         priority: rule.priority,
         targets: targets.map(|expression| items.filter(expression)),
-        placements: rule
-            .placements
-            .iter()
-            .map(|id| id.as_str().into())
-            .collect(),
+        placements: placements.map(|id| id.as_str().into()).collect(),
         channels: rule.channels.clone(),
         schedule: schedule.unwrap_or_default(),
-        budget: rule.budget.as_ref().map(|budget| Budget {
-            exposure_max: u64::try_from(budget.exposure_max).unwrap_or(0),
-            days: u16::try_from(budget.days).ok().filter(|days| *days > 0),
-        }),
-        person_cap: rule.person_cap.as_ref().map(|cap| PersonCap {
-            exposure_max: u32::try_from(cap.exposure_max).unwrap_or(0),
-            days: u16::try_from(cap.days).unwrap_or(1),
-        }),
+        exclusion_group: numbers.exclusion_group,
+        budget: rule.budget.as_ref().map(budget),
+        person_cap: rule.person_cap.as_ref().map(person_cap),
         tags: rule.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        ..RulePlan::new(number, &rule.rule_id, action)
+        ..RulePlan::new(numbers.rule, &rule.rule_id, action)
     };
-    Ok(Compiled {
-        plan,
+    Ok(Claim {
+        plan: Arc::new(plan),
         when,
-        exclusion_group: rule.exclusion_group.clone(),
     })
+}
+
+fn budget(stored: &StoredBudget) -> Budget {
+    Budget {
+        exposure_max: u64::try_from(stored.exposure_max).unwrap_or(0),
+        days: u16::try_from(stored.days).ok().filter(|days| *days > 0),
+    }
+}
+
+fn person_cap(stored: &StoredCap) -> PersonCap {
+    PersonCap {
+        exposure_max: u32::try_from(stored.exposure_max).unwrap_or(0),
+        days: u16::try_from(stored.days).unwrap_or(1),
+    }
 }
 
 fn rule_action(kind: &action::Kind, items: &mut Items) -> RuleAction {

@@ -154,6 +154,14 @@ fn source(source: &Source, items: &mut Items) -> Result<SourcePlan, Uncompilable
     Ok(SourcePlan { kind, weight })
 }
 
+/// The items that an editor chose; none for other kinds of source.
+pub fn editorial_items(source: &Source) -> Vec<String> {
+    match source.kind() {
+        Kind::Editorial => item_ids(source.params.as_ref()),
+        _ => Vec::new(),
+    }
+}
+
 /// The names that a source's list of items goes by.
 pub const ITEM_IDS: [&str; 2] = ["itemIds", "item_ids"];
 /// The names that the least reduction goes by.

@@ -7,8 +7,6 @@ mod rule;
 mod schedule;
 mod strategy;
 
-use std::collections::HashSet;
-
 use attune_errors::Violations;
 
 pub use placement::placement;
@@ -32,15 +30,19 @@ pub fn create_id(
     }
 }
 
-/// Which of `wanted` are not among `known`, by their place.
-pub fn missing<'a>(
-    wanted: &'a [String],
-    known: &HashSet<String>,
-) -> impl Iterator<Item = (usize, &'a String)> {
-    let missing: Vec<_> = wanted
-        .iter()
-        .enumerate()
-        .filter(|(_, id)| !known.contains(*id))
-        .collect();
-    missing.into_iter()
+/// Drafts that are to be published.
+#[derive(Debug, Clone)]
+pub enum Drafts {
+    Ids(Vec<String>),
+    Tagged(String),
+}
+
+/// Which drafts to publish: by id, or by tag where no ids are sent.
+pub fn drafts(rule_ids: Vec<String>, tag: String) -> Result<Drafts, Violations> {
+    match (rule_ids.is_empty(), tag.is_empty()) {
+        (true, true) => Err(Violations::of("rule_ids", "must be set, or else tag")),
+        (true, false) => Ok(Drafts::Tagged(tag)),
+        (false, true) => Ok(Drafts::Ids(rule_ids)),
+        (false, false) => Err(Violations::of("tag", "must not be set beside rule_ids")),
+    }
 }

@@ -26,40 +26,39 @@ pub struct Fields {
     pub schedule: Option<Schedule>,
 }
 
+/// By paths below the rule.
 pub fn rule(
     found: &mut Violations,
     rule: &Rule,
     subject: &Vocabulary,
     item: &Vocabulary,
 ) -> Fields {
-    found.within("rule", |found| {
-        check::id(found, "rule_id", &rule.rule_id);
-        check::name(found, "display_name", &rule.display_name);
-        let when = check::expression(found, "when", &rule.when, subject);
-        let targets = check::expression(found, "where", &rule.r#where, item);
-        rule_action(found, rule.action.as_ref());
-        placements(found, &rule.placements);
-        check::channels(found, "channels", &rule.channels);
-        let schedule = match &rule.schedule {
-            Some(sent) => found.within("schedule", |found| schedule(found, sent)),
-            None => Some(Schedule::default()),
-        };
-        tags(found, &rule.tags);
-        if !rule.exclusion_group.is_empty() {
-            check::id(found, "exclusion_group", &rule.exclusion_group);
-        }
-        if let Some(sent) = &rule.budget {
-            found.within("budget", |found| budget(found, sent));
-        }
-        if let Some(sent) = &rule.person_cap {
-            found.within("person_cap", |found| person_cap(found, sent));
-        }
-        Fields {
-            when,
-            targets,
-            schedule,
-        }
-    })
+    check::id(found, "rule_id", &rule.rule_id);
+    check::name(found, "display_name", &rule.display_name);
+    let when = check::expression(found, "when", &rule.when, subject);
+    let targets = check::expression(found, "where", &rule.r#where, item);
+    rule_action(found, rule.action.as_ref());
+    placements(found, &rule.placements);
+    check::channels(found, "channels", &rule.channels);
+    let schedule = match &rule.schedule {
+        Some(sent) => found.within("schedule", |found| schedule(found, sent)),
+        None => Some(Schedule::default()),
+    };
+    tags(found, &rule.tags);
+    if !rule.exclusion_group.is_empty() {
+        check::id(found, "exclusion_group", &rule.exclusion_group);
+    }
+    if let Some(sent) = &rule.budget {
+        found.within("budget", |found| budget(found, sent));
+    }
+    if let Some(sent) = &rule.person_cap {
+        found.within("person_cap", |found| person_cap(found, sent));
+    }
+    Fields {
+        when,
+        targets,
+        schedule,
+    }
 }
 
 fn placements(found: &mut Violations, placements: &[String]) {
@@ -152,9 +151,9 @@ pub fn never(found: &mut Violations, fields: &Fields, now_ms: i64) {
         return;
     };
     if schedule.is_over(now_ms) {
-        found.push("rule.schedule.end_time", "must not be over");
+        found.push("schedule.end_time", "must not be over");
     } else if !schedule.occurs_after(now_ms) {
         let rule = "must come between start_time and end_time within a year";
-        found.push("rule.schedule.windows", rule);
+        found.push("schedule.windows", rule);
     }
 }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, sync::Arc};
 use super::ConditionId;
 use crate::domain::{filter::ItemFilter, items::ItemIndex, schedule::Schedule};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RulePlan {
     /// Of this rule and no other of this process, small, and the same after an edit:
     /// what counters are kept by.
