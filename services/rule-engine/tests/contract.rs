@@ -75,9 +75,10 @@ async fn rules_do_what_they_say() {
             .unwrap();
         assert_eq!(engine.home(&stranger()).await, ["d", "c", "e", "b", "a"]);
 
+        // What is kept out today is not shown, whoever pins it.
         let out = rule(
             "out",
-            "item.categories.exists(c, c == \"y\")",
+            "item.stock < 3 || item.categories.exists(c, c == \"y\")",
             action::Kind::Exclude(Exclude {}),
         );
         engine.put_rule(out).await.unwrap();
@@ -109,6 +110,7 @@ async fn a_rule_applies_where_when_and_for_whom_it_says() {
             },
             Rule {
                 schedule: Some(tomorrow),
+                priority: 1,
                 ..rule("later", "", pin(1, &["d"]))
             },
             Rule {
@@ -199,7 +201,11 @@ async fn filters_diversity_and_fallback_shape_the_answer() {
             fallback_item_ids: vec!["e".into(), "gone".into(), "d".into()],
             ..placement("bought", "bought")
         };
+        engine
+            .publish_items(vec![item("gone", "z", "Halden")])
+            .await;
         engine.put_placement(with_fallback).await.unwrap();
+        engine.delete_item("gone").await;
 
         let decided = engine.decide_one(ask("mixed", &stranger())).await;
         assert_eq!(shown(&decided), ["a", "d"]);

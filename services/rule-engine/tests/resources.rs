@@ -191,7 +191,11 @@ async fn every_fault_of_a_resource_is_told_at_once() {
 
         let pins = rule("p", "", pin(0, &["a", "a"]));
         let status = engine.put_rule(pins).await.unwrap_err();
-        let expected = ["rule.action.pin.position", "rule.action.pin.item_ids[1]"];
+        let expected = [
+            "rule.action.pin.position",
+            "rule.action.pin.item_ids[1]",
+            "rule.action.pin.item_ids[0]",
+        ];
         assert_eq!(fields(&status), expected);
         let status = engine.put_rule(Rule::default()).await.unwrap_err();
         assert_eq!(fields(&status), ["rule.rule_id", "rule.action"]);

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its own part of it.
 
+mod edits;
+
 use std::time::Duration;
 
 use attune_api::{

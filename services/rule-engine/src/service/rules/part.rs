@@ -225,7 +225,9 @@ async fn user_of<R: Resource>(
 /// Notes ids of a list that no item has, by their place in it.
 pub(super) fn check_items(found: &mut Violations, field: &str, ids: &[String], known: &Items) {
     for (index, id) in ids.iter().enumerate() {
-        if check::is_item_id(id) && !known.has(id) {
+        // What is at fault by itself was told already.
+        let is_told = !check::is_item_id(id) || ids[..index].contains(id);
+        if !is_told && !known.has(id) {
             found.push(format!("{field}[{index}]"), "must be an item that exists");
         }
     }
