@@ -244,8 +244,8 @@ fn can_meet(one: &Claim, two: &Claim, now_ms: i64) -> bool {
     !is_same_group
         && intersect(&a.placements, &b.placements)
         && intersect(&a.channels, &b.channels)
-        && can_hold_together(one.when.as_ref(), two.when.as_ref())
         && a.schedule.overlaps(&b.schedule, now_ms)
+        && can_hold_together(one.when.as_ref(), two.when.as_ref())
 }
 
 /// Of lists whose emptiness means everything.
@@ -253,11 +253,10 @@ fn intersect<T: PartialEq>(a: &[T], b: &[T]) -> bool {
     a.is_empty() || b.is_empty() || a.iter().any(|value| b.contains(value))
 }
 
-/// Conditions of which nobody has proved that they never hold for the same person. Two
-/// that merely differ are taken to be meant for different people.
+/// Whether it is not proved that no person ever satisfies both.
 fn can_hold_together(a: Option<&Expression>, b: Option<&Expression>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a.source() == b.source(),
+        (Some(a), Some(b)) => a.source() == b.source() || !a.excludes(b),
         _ => true,
     }
 }

@@ -147,6 +147,11 @@ fn person_cap(found: &mut Violations, cap: &PersonCap) {
 
 /// A rule that is well formed and yet can never have an effect from `now_ms` on.
 pub fn never(found: &mut Violations, fields: &Fields, now_ms: i64) {
+    for (field, expression) in [("when", &fields.when), ("where", &fields.targets)] {
+        if expression.as_ref().is_some_and(Expression::never_holds) {
+            found.push(field, "must be able to hold; no value satisfies all of it");
+        }
+    }
     let Some(schedule) = &fields.schedule else {
         return;
     };
