@@ -18,7 +18,10 @@ use tonic::{Code, Status};
 use super::part::Vocabularies;
 use crate::{
     convert::check::is_item_id,
-    service::{follow, workspace::State},
+    service::{
+        follow,
+        workspace::{Kept, State},
+    },
 };
 
 /// How long a save may wait for the catalog.
@@ -89,7 +92,7 @@ impl Catalog {
                 }
             };
             for item in &items {
-                state.upsert_item(&follow::slim(item), None);
+                state.upsert_item(&follow::slim(item), Kept::default());
             }
             state.refresh_items();
         }

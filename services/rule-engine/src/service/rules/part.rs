@@ -136,12 +136,7 @@ impl Part for Placement {
 }
 
 impl Part for Strategy {
-    async fn check(
-        &self,
-        tx: &mut Tx,
-        workspace: &str,
-        state: &State,
-    ) -> Result<(), Error> {
+    async fn check(&self, tx: &mut Tx, workspace: &str, state: &State) -> Result<(), Error> {
         let mut found = Violations::new();
         let vocabularies = Vocabularies::of(state);
         convert::strategy(&mut found, self, &vocabularies.both, &vocabularies.item);
