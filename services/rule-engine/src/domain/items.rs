@@ -128,6 +128,12 @@ impl Items {
         &self.offerable
     }
 
+    /// Whether it may be shown to someone at this time.
+    pub fn is_offerable_at(&self, index: ItemIndex, now_ms: i64) -> bool {
+        let conditional = self.conditional(index);
+        self.offerable.get(index) && conditional.is_none_or(|item| item.is_available_at(now_ms))
+    }
+
     /// The item, if it depends on who asks, or when, whether it may be shown.
     pub fn conditional(&self, index: ItemIndex) -> Option<&Projected> {
         let is_conditional = self.conditional.get(index);
