@@ -224,6 +224,19 @@ async fn a_characteristic_must_be_declared_once_types_are_known() {
         assert!(status.message().contains("brand"), "{status:?}");
         let right = rule("r", "item.brand == \"Halden\"", boost(2.0));
         engine.put_rule(right).await.unwrap();
+        // What a request may filter by goes with the type that declares it.
+        engine.put_placement(placement("home", "")).await.unwrap();
+        let mut filtered = ask("home", &stranger());
+        filtered.placements[0].filter = "item.brand == \"Halden\"".into();
+        engine.decide(filtered.clone()).await.unwrap();
+        engine
+            .publish_type(ItemType {
+                item_type_id: "product".into(),
+                ..Default::default()
+            })
+            .await;
+        let status = engine.decide(filtered).await.unwrap_err();
+        assert_eq!(fields(&status), ["placements[0].filter"]);
     })
     .await;
 }

@@ -4,6 +4,7 @@
 //! nothing of who holds the items.
 
 mod column;
+mod compare;
 mod gather;
 mod ordered;
 mod plan;

@@ -2,25 +2,24 @@
 //! A kind of value that a question was not thought through for is judged once per
 //! value, and what is in no dictionary is left to be judged item by item.
 
-use std::{
-    borrow::Cow,
-    cmp::Ordering,
-    ops::{Bound, Range},
-};
+use std::{borrow::Cow, ops::Bound};
 
 use roaring::RoaringBitmap;
 
 use super::{
     column::Column,
+    compare::{
+        compare, compare_in, compare_reach, compare_texts, compare_work, is_plain, range,
+        relation_to_numbers,
+    },
     gather::Gather,
-    ordered::{Ordered, Place, Real},
+    ordered::Real,
     posting::Posting,
     selection::Selection,
 };
 use crate::{
-    eval,
     node::{Comparison, Quantifier},
-    value::{Value, parse_time},
+    value::Value,
 };
 
 /// What judging one item or value costs, where adding an item to a set costs 1.
@@ -51,17 +50,6 @@ pub(super) struct Tested<'a> {
 
 /// Judges the expression for an item with this value.
 pub(super) type Judge<'j> = dyn Fn(Value<'_>) -> bool + 'j;
-
-/// How the values of one kind stand to a value they are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
-    /// By the order they are kept in.
-    Ordered,
-    /// Neither equal nor in any order.
-    None,
-    /// Each has to be looked at.
-    Unknown,
-}
 
 impl<'a> Test<'a> {
     pub fn work(&self, column: &Column) -> u64 {
@@ -158,225 +146,6 @@ impl<'a> Test<'a> {
             Self::Scan => scanned(column, universe, judge),
         }
     }
-}
-
-fn relation_to_numbers(value: &Value<'_>) -> Relation {
-    match value {
-        Value::Number(n) if n.is_nan() => Relation::None,
-        Value::Int(_) | Value::Uint(_) | Value::Number(_) => Relation::Ordered,
-        Value::Bool(_) | Value::Text(_) | Value::Time(_) | Value::Duration(_) => Relation::None,
-        _ => Relation::Unknown,
-    }
-}
-
-fn relation_to_times(value: &Value<'_>) -> Relation {
-    match value {
-        Value::Time(_) => Relation::Ordered,
-        Value::Text(text) if parse_time(text).is_some() => Relation::Ordered,
-        Value::Text(_) => Relation::None,
-        Value::Bool(_) | Value::Duration(_) => Relation::None,
-        Value::Int(_) | Value::Uint(_) | Value::Number(_) => Relation::None,
-        _ => Relation::Unknown,
-    }
-}
-
-fn relation_to_texts(value: &Value<'_>) -> Relation {
-    match value {
-        Value::Text(_) => Relation::Ordered,
-        Value::Bool(_) | Value::Duration(_) => Relation::None,
-        Value::Int(_) | Value::Uint(_) | Value::Number(_) => Relation::None,
-        // A text that is a date compares with a time, but not in the order of texts.
-        _ => Relation::Unknown,
-    }
-}
-
-fn is_plain(value: &Value<'_>) -> bool {
-    relation_to_texts(value) != Relation::Unknown || matches!(value, Value::Time(_))
-}
-
-fn compare<'a>(column: &'a Column, comparison: Comparison, value: &Value<'_>) -> Tested<'a> {
-    let passes = |held: Value<'_>| eval::compare(comparison, &held, value);
-    let mut gather = Gather::default();
-    if passes(Value::Bool(false)) {
-        gather.extend(&column.no);
-    }
-    if passes(Value::Bool(true)) {
-        gather.extend(&column.yes);
-    }
-    let numbers = relation_to_numbers(value);
-    let as_value = |n: i64| Value::Int(n);
-    compare_in(
-        &column.integers,
-        numbers,
-        comparison,
-        value,
-        as_value,
-        &mut gather,
-    );
-    let as_value = |n: Real| Value::Number(n.get());
-    compare_in(
-        &column.numbers,
-        numbers,
-        comparison,
-        value,
-        as_value,
-        &mut gather,
-    );
-    let times = relation_to_times(value);
-    compare_in(
-        &column.times,
-        times,
-        comparison,
-        value,
-        Value::Time,
-        &mut gather,
-    );
-    let texts = match relation_to_texts(value) {
-        Relation::None => Selection::none(),
-        Relation::Ordered => compare_texts(column, comparison, value.as_text().unwrap_or("")),
-        Relation::Unknown => {
-            let mut found = Gather::default();
-            gather_texts(column, &|text| passes(text), &mut found);
-            found.finish().into()
-        }
-    };
-    let unsure = Selection::from(&column.others);
-    Tested {
-        found: Selection::from(gather.finish()).or(texts),
-        // Lists are equal to lists only, and those have other ways to be compared.
-        unsure: if is_plain(value) {
-            unsure
-        } else {
-            unsure.or(Selection::from(&column.lists))
-        },
-    }
-}
-
-fn compare_in<T: Copy + Ord>(
-    held: &Ordered<T>,
-    relation: Relation,
-    comparison: Comparison,
-    value: &Value<'_>,
-    as_value: impl Fn(T) -> Value<'static>,
-    gather: &mut Gather,
-) {
-    match relation {
-        Relation::None => {}
-        Relation::Ordered => {
-            let order = |held: T| as_value(held).compare(value);
-            held.gather(&range(held, comparison, order), gather);
-        }
-        Relation::Unknown => {
-            let test = |held: T| eval::compare(comparison, &as_value(held), value);
-            held.gather_where(test, gather);
-        }
-    }
-}
-
-/// The entries that stand so to a value, which all can be put in order with.
-fn range<T: Copy + Ord>(
-    held: &Ordered<T>,
-    comparison: Comparison,
-    order: impl Fn(T) -> Option<Ordering>,
-) -> Range<Place> {
-    let below = || held.place(|v| order(v) == Some(Ordering::Less));
-    let above = || held.place(|v| order(v) != Some(Ordering::Greater));
-    match comparison {
-        Comparison::Less => held.start()..below(),
-        Comparison::LessOrEqual => held.start()..above(),
-        Comparison::Equal => below()..above(),
-        Comparison::GreaterOrEqual => below()..held.end(),
-        Comparison::Greater => above()..held.end(),
-        // Asked as what is left of those that are equal.
-        Comparison::NotEqual => held.end()..held.end(),
-    }
-}
-
-fn compare_texts<'a>(column: &'a Column, comparison: Comparison, text: &str) -> Selection<'a> {
-    let bounds = match comparison {
-        Comparison::Equal | Comparison::NotEqual => {
-            let posting = column.texts.get(text);
-            return posting.map_or_else(Selection::none, Posting::selection);
-        }
-        Comparison::Less => (Bound::Unbounded, Bound::Excluded(text)),
-        Comparison::LessOrEqual => (Bound::Unbounded, Bound::Included(text)),
-        Comparison::Greater => (Bound::Excluded(text), Bound::Unbounded),
-        Comparison::GreaterOrEqual => (Bound::Included(text), Bound::Unbounded),
-    };
-    let mut found = Gather::default();
-    for (_, posting) in column.texts.range::<str, _>(bounds) {
-        posting.gather(&mut found);
-    }
-    found.finish().into()
-}
-
-fn compare_work(column: &Column, comparison: Comparison, value: &Value<'_>) -> u64 {
-    fn ordered<T: Copy + Ord>(
-        held: &Ordered<T>,
-        relation: Relation,
-        comparison: Comparison,
-        order: impl Fn(T) -> Option<Ordering>,
-    ) -> u64 {
-        let all = held.members().len();
-        match relation {
-            Relation::None => 0,
-            Relation::Ordered => {
-                let comparison = match comparison {
-                    Comparison::NotEqual => Comparison::Equal,
-                    other => other,
-                };
-                let found = held.count(&range(held, comparison, order)) as u64;
-                found.min(all - found)
-            }
-            Relation::Unknown => JUDGING * all,
-        }
-    }
-    let numbers = relation_to_numbers(value);
-    let texts = match (relation_to_texts(value), comparison) {
-        (Relation::None, _) => 0,
-        (Relation::Ordered, Comparison::Equal | Comparison::NotEqual) => 1,
-        (Relation::Ordered, _) => column.texts.len() as u64,
-        (Relation::Unknown, _) => JUDGING * column.texts.len() as u64,
-    };
-    texts
-        + ordered(&column.integers, numbers, comparison, |n| {
-            Value::Int(n).compare(value)
-        })
-        + ordered(&column.numbers, numbers, comparison, |n| {
-            Value::Number(n.get()).compare(value)
-        })
-        + ordered(&column.times, relation_to_times(value), comparison, |ms| {
-            Value::Time(ms).compare(value)
-        })
-}
-
-fn compare_reach(column: &Column, comparison: Comparison, value: &Value<'_>) -> u64 {
-    let count = |relation, held: u64| match relation {
-        Relation::None => 0,
-        _ => held,
-    };
-    if comparison == Comparison::NotEqual || !is_plain(value) || matches!(value, Value::Bool(_)) {
-        return column.present.len();
-    }
-    let texts = match (comparison, value) {
-        (Comparison::Equal, Value::Text(text)) => {
-            compare_texts(column, comparison, text).len_max(&column.present)
-        }
-        _ => count(relation_to_texts(value), column.present.len()),
-    };
-    let numbers = match relation_to_numbers(value) {
-        Relation::Ordered => {
-            let integers = range(&column.integers, comparison, |n| {
-                Value::Int(n).compare(value)
-            });
-            let numbers = range(&column.numbers, comparison, |n| {
-                Value::Number(n.get()).compare(value)
-            });
-            (column.integers.count(&integers) + column.numbers.count(&numbers)) as u64
-        }
-        relation => count(relation, column.present.len()),
-    };
-    texts + numbers + count(relation_to_times(value), column.times.members().len())
 }
 
 /// Each element is looked up, unless one is of a kind that equality treats in its own
@@ -508,7 +277,7 @@ fn gather_bools(column: &Column, judge: &Judge<'_>, into: &mut Gather) {
     }
 }
 
-fn gather_texts(column: &Column, judge: &Judge<'_>, into: &mut Gather) {
+pub(super) fn gather_texts(column: &Column, judge: &Judge<'_>, into: &mut Gather) {
     for (text, posting) in &column.texts {
         if judge(Value::Text(Cow::Borrowed(text))) {
             posting.gather(into);
