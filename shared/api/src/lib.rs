@@ -40,6 +40,8 @@ pub mod catalog {
 }
 /// `attune.rules.v1`: the rule base and decisions.
 pub mod rules {
+    // Who is simulated is asked now and then; a box would be in everybody's way.
+    #[allow(clippy::large_enum_variant)]
     pub mod v1 {
         tonic::include_proto!("attune.rules.v1");
     }
