@@ -14,7 +14,8 @@ use std::{
 
 use attune_api::json;
 use attune_expr::{
-    ContextField, Edit, Expression, ExpressionSet, Matches, Scope, Value, Vocabulary, parse_time,
+    ContextField, Edit, Expression, ExpressionSet, Matches, Reads, Scope, Value, Vocabulary,
+    parse_time,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -504,4 +505,32 @@ fn contradictions_are_found() {
     for (a, b, expected) in excluding {
         assert_eq!(compile(a).excludes(&compile(b)), expected, "{a} with {b}");
     }
+}
+
+#[test]
+fn an_expression_tells_what_it_reads() {
+    let source = "profile.age > 3 && 'vip' in segments && context.channel == 'web' && \
+        consent('ads') && subscribed('news') && \
+        events('purchase').where(e, e.revenue > profile.limit).within('30d').count() > 1";
+    let expression = Expression::compile(source, &Vocabulary::subject()).unwrap();
+    let expected = Reads {
+        traits: ["age", "limit"].into(),
+        event_types: ["purchase"].into(),
+        segments: ["vip"].into(),
+        consents: ["ads"].into(),
+        groups: ["news"].into(),
+        context: true,
+        time: true,
+        ..Reads::default()
+    };
+    assert_eq!(expression.reads(), expected);
+    let any = "size(segments) > 1 && consent(profile.purpose)";
+    let any = Expression::compile(any, &Vocabulary::subject()).unwrap();
+    let expected = Reads {
+        traits: ["purpose"].into(),
+        any_segment: true,
+        any_consent: true,
+        ..Reads::default()
+    };
+    assert_eq!(any.reads(), expected);
 }

@@ -243,7 +243,7 @@ impl Conjunction {
             }
         }
         both.residuals.sort_unstable();
-        both.predicates.sort_by_key(|p| p.attribute);
+        both.predicates.sort_by_key(|predicate| predicate.attribute);
         Some(both)
     }
 
