@@ -278,14 +278,17 @@ impl<K: Key> Writer<K> {
             return false;
         };
         self.names.forget(&held.mentions);
+        // All out before anything moves: from here on nobody tells where the key is.
+        let mut dissolved = Vec::new();
         for leaf in held.leaves {
             let path = self.ledger.path(self.root.id, leaf);
-            let dissolved = Node::remove(&mut self.root, &path, key, &mut self.ledger);
-            self.shrink_root();
-            for entry in dissolved {
-                let moved = Node::insert(&mut self.root, &entry, &mut self.ledger);
-                self.ledger.relocate(entry.key, leaf, moved);
-            }
+            let entries = Node::remove(&mut self.root, &path, key, &mut self.ledger);
+            dissolved.extend(entries.into_iter().map(|entry| (leaf, entry)));
+        }
+        self.shrink_root();
+        for (leaf, entry) in dissolved {
+            let moved = Node::insert(&mut self.root, &entry, &mut self.ledger);
+            self.ledger.relocate(entry.key, leaf, moved);
         }
         true
     }

@@ -346,13 +346,16 @@ proptest! {
 /// Many rules of one form, put in at once, one by one, changed and taken out again.
 #[test]
 fn many_rules_match_whom_they_should_however_they_came_in() {
-    let rules = workload::rules(1_500, 7);
+    // Some with few countries, some with many.
+    let mut rules = workload::rules(700, 7);
+    let narrow = workload::rules_at_50(1_000_000, 7);
+    rules.extend(narrow.into_iter().step_by(1_250));
     let people = workload::people(40, 8);
     let compile = |rule: &workload::Rule| {
         Expression::compile(&rule.expression(), &Vocabulary::subject()).unwrap()
     };
     let expressions: Vec<(u32, Expression)> = (0..).zip(rules.iter().map(compile)).collect();
-    for entries_max in [5, 64] {
+    for entries_max in [5, 17, 64] {
         let at_once = ExpressionSet::with_entries_max(entries_max);
         at_once.apply(expressions.iter().map(|(k, e)| Edit::Put(*k, e.clone())));
         let one_by_one = ExpressionSet::with_entries_max(entries_max);
