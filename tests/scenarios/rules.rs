@@ -12,6 +12,8 @@ on_both_topologies!(
     rules_take_effect_and_say_so,
     a_rule_applies_only_where_it_says,
     a_broken_expression_is_refused_with_its_place,
+    a_rule_goes_from_draft_to_publication_and_back,
+    a_rule_keeps_to_its_hours_and_gives_way_in_its_group,
 );
 
 /// What an editor chose, in this order, so that what rules change is all that changes.
@@ -139,5 +141,108 @@ async fn a_broken_expression_is_refused_with_its_place(topology: Topology) {
     let fields = answer.violations();
     for field in ["rule.when", "rule.where", "rule.action.boost.factor"] {
         assert!(fields.contains(&field), "{field} is not among {fields:?}");
+    }
+}
+
+fn pinned(item: &str) -> Value {
+    json!({"action": {"pin": {"position": 1, "itemIds": [item]}}, "tags": ["spring"]})
+}
+
+/// Whoever asks next is shown this first, on every replica.
+async fn first(api: &Api, item: &str) {
+    wait_until(item, PATIENCE, || async {
+        shown(&personalize(api, "gil", "window", 5).await)[0] == item
+    })
+    .await;
+}
+
+async fn a_rule_goes_from_draft_to_publication_and_back(topology: Topology) {
+    let deployment = Deployment::start(topology).await;
+    let api = deployment.api();
+    editorial(&api).await;
+    // An item is pinned right after it was made, before the log has told of it.
+    api.post("/v1/items?itemId=packs-7", shop::item("packs-7"))
+        .await
+        .ok();
+    api.post("/v1/rules?ruleId=hero", pinned("packs-7"))
+        .await
+        .ok();
+    let draft = "/v1/rules/hero?draft=true";
+    let kept = api.patch(draft, pinned("boots-6")).await.ok();
+    assert_eq!(kept["state"], "RULE_DRAFT", "{kept}");
+    let diff = api.get("/v1/rules/hero:diff").await.ok();
+    let change = &diff["changes"][0];
+    assert_eq!(change["field"], "action.pin.item_ids", "{diff}");
+    assert_eq!(change["before"], r#"["packs-7"]"#);
+    assert_eq!(change["after"], r#"["boots-6"]"#);
+    let drafts = api.get("/v1/rules?drafts=true&tag=spring").await.ok();
+    assert_eq!(drafts["rules"][0]["ruleId"], "hero", "{drafts}");
+    first(&api, "packs-7").await;
+
+    let wish = json!({"tag": "spring", "comment": "spring is here"});
+    let published = api.post("/v1/rules:publish", wish).await.ok();
+    assert_eq!(published["rules"][0]["version"], "2", "{published}");
+    first(&api, "boots-6").await;
+    let versions = api.get("/v1/rules/hero/versions").await.ok();
+    assert_eq!(
+        versions["versions"][0]["comment"], "spring is here",
+        "{versions}"
+    );
+    let back = api
+        .post("/v1/rules/hero:rollback", json!({"version": 1}))
+        .await
+        .ok();
+    assert_eq!(back["version"], "3", "{back}");
+    first(&api, "packs-7").await;
+
+    let again = api.post("/v1/rules?ruleId=rival", pinned("boots-5")).await;
+    assert_eq!(
+        again.violations(),
+        ["rule.action.pin.position"],
+        "{}",
+        again.text
+    );
+    let nothing = api.post("/v1/rules?ruleId=rival", pinned("boots-99")).await;
+    assert_eq!(
+        nothing.violations(),
+        ["rule.action.pin.item_ids[0]"],
+        "{}",
+        nothing.text
+    );
+    api.patch(draft, pinned("boots-5")).await.ok();
+    api.post("/v1/rules/hero:discardDraft", json!({}))
+        .await
+        .ok();
+    let none = api.get("/v1/rules/hero:diff").await;
+    assert_eq!(none.reason(), "WRONG_STATE", "{}", none.text);
+}
+
+async fn a_rule_keeps_to_its_hours_and_gives_way_in_its_group(topology: Topology) {
+    let deployment = Deployment::start(topology).await;
+    let api = deployment.api();
+    editorial(&api).await;
+    let mut night = pinned("packs-6");
+    night["schedule"] = json!({
+        "timeZone": "Europe/Berlin",
+        "windows": [{"days": ["SATURDAY"], "start": "22:00", "end": "02:00"}],
+    });
+    night["exclusionGroup"] = json!("hero");
+    night["priority"] = json!(1);
+    let mut usual = pinned("boots-6");
+    usual["exclusionGroup"] = json!("hero");
+    api.post("/v1/rules?ruleId=night", night).await.ok();
+    api.post("/v1/rules?ruleId=usual", usual).await.ok();
+    first(&api, "boots-6").await;
+    // The clocks go forward at 02:00 that night.
+    for (moment, expected) in [
+        ("2026-03-28T20:59:59Z", ["boots-6", "tents-1"]),
+        ("2026-03-28T21:00:00Z", ["packs-6", "tents-1"]),
+        ("2026-03-29T00:59:59Z", ["packs-6", "tents-1"]),
+        ("2026-03-29T01:00:00Z", ["boots-6", "tents-1"]),
+    ] {
+        let mut question = shop::question("gil", "window", 2);
+        question["context"] = json!({"time": moment});
+        let answer = api.post("/v1/personalize", question).await.ok();
+        assert_eq!(shown(&answer), expected, "{moment}");
     }
 }
