@@ -21,6 +21,9 @@ pub enum Error {
     NotFound { kind: &'static str, id: String },
     #[error(transparent)]
     Resource(#[from] resources::Error),
+    /// The caller's deadline passed, or another service is not available.
+    #[error("refused: {:?}", .0.reason())]
+    Refused(Fault),
     #[error(transparent)]
     Storage(#[from] attune_storage::Error),
     #[error("a stored {what} cannot be read")]
@@ -47,6 +50,7 @@ impl Error {
             Self::TokenExpired(violations) => Fault::token_expired(violations),
             Self::NotFound { kind, id } => Fault::not_found(kind, id),
             Self::Resource(error) => error.into_fault(SERVICE, request_id),
+            Self::Refused(fault) => fault,
             Self::Storage(error) => error.to_fault(SERVICE, request_id),
             Self::Corrupt { .. } | Self::TokenKey => Fault::internal(&self, request_id),
         };

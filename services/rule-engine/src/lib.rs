@@ -41,6 +41,7 @@ use service::{
     reports::Reports,
     retention,
     rules::Rules,
+    simulate::Simulator,
     snapshots,
     workspace::Workspaces,
 };
@@ -72,6 +73,7 @@ struct Inner {
     outcomes: Arc<Outcomes>,
     decision_log: Arc<DecisionLog>,
     analysis: Arc<Analysis>,
+    simulator: Arc<Simulator>,
     reports: Arc<Reports>,
     /// By the name of the log.
     following: Mutex<Vec<(&'static str, attune_events::Progress)>>,
@@ -120,6 +122,7 @@ impl RuleEngine {
             decision_log: Arc::clone(&decision_log),
             metrics,
         });
+        let simulator = Arc::new(Simulator::new(&workspaces, &rules, &analysis));
         Ok(Self(Arc::new(Inner {
             config,
             database,
@@ -132,6 +135,7 @@ impl RuleEngine {
             outcomes,
             decision_log,
             analysis,
+            simulator,
             reports,
             following: Mutex::default(),
         })))
@@ -152,6 +156,7 @@ impl RuleEngine {
         routes.add_service(decisions);
         let looking_back = rpc::LookingBack {
             analysis: Arc::clone(&self.0.analysis),
+            simulator: Arc::clone(&self.0.simulator),
         };
         routes.add_service(
             AnalysisServiceServer::new(looking_back).max_decoding_message_size(MESSAGE_BYTES_MAX),
@@ -168,6 +173,7 @@ impl RuleEngine {
     pub fn start(&self, tasks: &Tasks, peers: &Peers) {
         let inner = &self.0;
         inner.rules.connect(peers.catalog.clone());
+        inner.simulator.connect(peers.profile.clone());
         inner.decision_log.start(tasks);
         let counting = Arc::clone(&inner.reports).follow(tasks.clone());
         tasks.spawn("report counts", counting);

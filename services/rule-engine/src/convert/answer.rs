@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use attune_api::{
     profile::v1::Basis,
-    rules::v1::{DecideRequest, ReasonKind},
+    rules::{
+        self,
+        v1::{DecideRequest, ReasonKind},
+    },
     time,
     r#type::v1::Context,
 };
+use prost::Message;
 use uuid::Uuid;
 
 use super::{
@@ -162,14 +166,7 @@ pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Write
     record.text(5, [&*plan.id]);
     record.text(6, [&*plan.strategy.id]);
     record.number(7, header.basis.into());
-    for decided in &decided.slots {
-        record.within(8, |slot| {
-            slot.text(1, [&*decided.item_id]);
-            slot.double(2, told(decided.score));
-            reasons(slot, decided, Detail::Full);
-            slot.double(4, decided.propensity);
-        });
-    }
+    slots(&mut record, &decided.slots);
     if let Some(trace) = &decided.trace {
         explanation(&mut record, 10, trace, Extent::Record);
     }
@@ -180,11 +177,31 @@ pub fn record(header: &Header, plan: &PlacementPlan, decided: &Decided) -> Write
         record.count(12, asks::count(ask.count));
         record.text(13, [ask.item_id.as_str()]);
     }
-    let rules = decided.trace.iter().flat_map(|trace| &trace.rules);
-    for rule in rules.filter(|rule| rule.outcome == RuleOutcome::Applied) {
+    let applied = decided.trace.iter().flat_map(|trace| &trace.rules);
+    for rule in applied.filter(|rule| rule.outcome == RuleOutcome::Applied) {
         record.text(14, [&*rule.rule.id]);
     }
     record
+}
+
+fn slots(record: &mut Writer, slots: &[DecidedSlot]) {
+    for decided in slots {
+        record.within(8, |slot| {
+            slot.text(1, [&*decided.item_id]);
+            slot.double(2, told(decided.score));
+            reasons(slot, decided, Detail::Full);
+            slot.double(4, decided.propensity);
+        });
+    }
+}
+
+/// Slots as messages, by way of the bytes of their record.
+pub fn slot_messages(decided: &[DecidedSlot]) -> Vec<rules::v1::DecidedSlot> {
+    let mut record = Writer::default();
+    slots(&mut record, decided);
+    // Written here, so that it can be read.
+    let read = rules::v1::Decision::decode(record.into_bytes().as_slice());
+    read.unwrap_or_default().slots
 }
 
 /// A situation without what would tell where exactly a person was, or was looking.
@@ -214,8 +231,6 @@ pub mod tests {
         Reason, Slot, SourceRef,
     };
     use attune_api::r#type::v1::{Location, Page};
-    use prost::Message;
-
     fn plan() -> PlacementPlan {
         PlacementPlan {
             id: "home".into(),

@@ -9,4 +9,5 @@ pub mod explanation;
 pub mod outcomes;
 pub mod plan;
 pub mod resources;
+pub mod simulation;
 pub mod wire;

@@ -10,6 +10,7 @@ pub mod changes;
 pub mod claims;
 pub mod co_occurrence;
 pub mod columns;
+pub mod comparison;
 pub mod decide;
 pub mod exposures;
 pub mod filter;

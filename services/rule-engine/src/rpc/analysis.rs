@@ -6,15 +6,18 @@ use attune_api::rules::v1::{
     GetReportRequest, ListDecisionsRequest, ListDecisionsResponse, Report, SimulateRequest,
     SimulateResponse, analysis_service_server::AnalysisService,
 };
-use attune_errors::Fault;
 use attune_rpc::Caller;
 use tonic::{Request, Response, Status};
 
-use crate::{error::Error, service::analysis::Analysis};
+use crate::{
+    error::Error,
+    service::{analysis::Analysis, simulate::Simulator},
+};
 
 #[derive(Clone)]
 pub struct LookingBack {
     pub analysis: Arc<Analysis>,
+    pub simulator: Arc<Simulator>,
 }
 
 #[tonic::async_trait]
@@ -35,8 +38,9 @@ impl AnalysisService for LookingBack {
         &self,
         request: Request<SimulateRequest>,
     ) -> Result<Response<SimulateResponse>, Status> {
-        Caller::of(&request)?;
-        Err(Fault::method_unknown("Simulate").into())
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        answer(&caller, self.simulator.simulate(&caller, request).await)
     }
 
     async fn get_report(

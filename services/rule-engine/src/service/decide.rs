@@ -30,6 +30,7 @@ use crate::{
         },
         filter::ItemFilter,
         items::{ItemIndex, Items},
+        models::Models,
         plan::{PlacementPlan, RuleBase},
         subject::{self, LazySubject, RecentItem},
         token::{self, TokenKey},
@@ -58,10 +59,10 @@ thread_local! {
 }
 
 /// A request whose names are known to exist.
-struct Checked {
-    base: Arc<RuleBase>,
+pub struct Checked {
+    pub base: Arc<RuleBase>,
     /// In the order of the request's placements.
-    asks: Asks,
+    pub asks: Asks,
 }
 
 pub type Asks = SmallVec<[CheckedAsk; 4]>;
@@ -215,7 +216,7 @@ fn unknown_workspace(request: &DecideRequest) -> Violations {
     found
 }
 
-fn check(state: &State, request: &DecideRequest) -> Result<Checked, Error> {
+pub fn check(state: &State, request: &DecideRequest) -> Result<Checked, Error> {
     let mut found = Violations::new();
     asks::check(&mut found, request);
     let base = state.base.load_full();
@@ -277,19 +278,32 @@ pub struct Made {
 
 /// Decides, and keeps nothing of it.
 pub fn make(question: &Question<'_>, stages: &mut impl Stages) -> Result<Made, Error> {
-    REUSED.with_borrow_mut(|reused| make_with(question, reused, stages))
+    let (items, models) = (question.state.items.read(), question.state.models.read());
+    let known = (&*items, &*models);
+    REUSED.with_borrow_mut(|reused| make_with(question, known, reused, stages))
+}
+
+/// Decides two questions of one workspace from the same items and models.
+pub fn make_both(one: &Question<'_>, other: &Question<'_>) -> Result<[Made; 2], Error> {
+    let (items, models) = (one.state.items.read(), one.state.models.read());
+    let known = (&*items, &*models);
+    REUSED.with_borrow_mut(|reused| {
+        Ok([
+            make_with(one, known, reused, &mut ())?,
+            make_with(other, known, reused, &mut ())?,
+        ])
+    })
 }
 
 fn make_with(
     question: &Question<'_>,
+    (items, models): (&Items, &Models),
     reused: &mut Reused,
     stages: &mut impl Stages,
 ) -> Result<Made, Error> {
     let Question { state, request, .. } = question;
     let context = request.context.as_ref();
-    let items = state.items.read();
-    let models = state.models.read();
-    let subject = subject::read(&request.snapshot, &items, &mut reused.recent)
+    let subject = subject::read(&request.snapshot, items, &mut reused.recent)
         .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
     reused.bought.clear();
     if question.asks.iter().any(|ask| ask.plan.reads_purchases()) {
@@ -332,8 +346,8 @@ fn make_with(
     stages.done(Stage::Request);
     let decided = decide::decide(
         &Scene {
-            items: &items,
-            models: &models,
+            items,
+            models,
             base: question.base,
             similar: &state.similar,
         },
@@ -345,9 +359,9 @@ fn make_with(
             recent: &reused.recent,
             bought: &reused.bought,
             scope: &scope,
-            cart: &indexes(&items, context.map_or(&[], |c| &c.cart_item_ids)),
-            page_item: page_item(&items, context),
-            excluded: &indexes(&items, &request.exclude_item_ids),
+            cart: &indexes(items, context.map_or(&[], |c| &c.cart_item_ids)),
+            page_item: page_item(items, context),
+            excluded: &indexes(items, &request.exclude_item_ids),
             rule_use: &shown,
             history: history.as_deref(),
             placements: &asks,

@@ -15,5 +15,6 @@ pub mod replicas;
 pub mod reports;
 pub mod retention;
 pub mod rules;
+pub mod simulate;
 pub mod snapshots;
 pub mod workspace;

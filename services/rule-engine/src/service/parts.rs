@@ -52,7 +52,7 @@ struct Condition {
 }
 
 /// Numbers that stand for names as long as the process lives.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Names {
     rules: HashMap<String, u32>,
     groups: HashMap<String, GroupId>,
@@ -203,6 +203,12 @@ impl Parts {
 
     /// Puts the pieces together; what did not change is shared with what is in force.
     pub fn assemble(&mut self, items: &mut Items) -> RuleBase {
+        self.place(items);
+        self.assembled()
+    }
+
+    /// Makes the plans of placements that are not up to date.
+    pub fn place(&mut self, items: &mut Items) {
         if std::mem::take(&mut self.has_stale_placements) {
             let placements = self.placements.values();
             let plans = placements.map(|placement| {
@@ -212,6 +218,10 @@ impl Parts {
             });
             self.plans = plans.collect();
         }
+    }
+
+    /// The rule base of pieces whose placements are in place.
+    pub fn assembled(&mut self) -> RuleBase {
         if !self.condition_edits.is_empty() {
             self.condition_set.apply(self.condition_edits.drain(..));
         }
@@ -220,6 +230,27 @@ impl Parts {
             conditions: self.condition_set.snapshot(),
             rules: self.tables.clone(),
         }
+    }
+
+    /// The same pieces again, to try edits on. Rules keep the numbers by which their
+    /// use is counted.
+    pub fn fork(&self) -> Self {
+        let mut fork = Self {
+            placements: self.placements.clone(),
+            strategies: self.strategies.clone(),
+            names: self.names.clone(),
+            has_stale_placements: true,
+            ..Self::default()
+        };
+        for claim in self.rules.values() {
+            fork.put_rule(claim.clone());
+        }
+        fork
+    }
+
+    /// The number of a rule that is in force.
+    pub fn number_in_force(&self, rule_id: &str) -> Option<u32> {
+        self.rules.get(rule_id).map(|claim| claim.plan.number)
     }
 }
 

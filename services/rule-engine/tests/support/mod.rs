@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its own part of it.
 
 mod edits;
+mod people;
 
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use attune_api::{
         event_log_service_server::EventLogServiceServer, log_entry::Change,
     },
     json,
-    profile::v1::{Basis, Event, EventItem, RecentEvent, Snapshot},
+    profile::v1::{
+        Basis, Event, EventItem, RecentEvent, Snapshot,
+        profile_service_server::ProfileServiceServer,
+    },
     rules::v1::{
         Action, Boost, CreatePlacementRequest, CreateRuleRequest, CreateStrategyRequest,
         DecideRequest, DecideResponse, Pin, Placement, PlacementDecision, PlacementRequest, Rule,
@@ -29,6 +33,7 @@ use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_rule_engine::{Config, MIGRATIONS, RuleEngine};
 use attune_storage::{Database, LogRecord, Migrations, Tx};
 use attune_testkit::{TestDatabase, test_database_urls};
+pub use people::People;
 use prost::Message as _;
 use serde_json::Value as Json;
 use tonic::{Request, Status, service::RoutesBuilder};
@@ -51,6 +56,8 @@ pub struct Running {
 pub struct Logs {
     pub profile: Database,
     pub catalog: Database,
+    /// Whom the profile service knows.
+    pub people: People,
 }
 
 /// Runs a test on a fresh rule-engine on each database.
@@ -80,6 +87,7 @@ impl Logs {
             catalog: Database::open(&database.url_of("catalog"), &NONE)
                 .await
                 .unwrap(),
+            people: People::default(),
         }
     }
 }
@@ -97,7 +105,7 @@ impl Running {
         engine.register(&mut routes);
         let channel = Channel::in_process("rule-engine", routes.routes(), &internal);
         let peers = Peers {
-            profile: log_channel("profile", &logs.profile, &internal),
+            profile: profile_channel(&logs, &internal),
             catalog: log_channel("catalog", &logs.catalog, &internal),
             rule_engine: channel.clone(),
             messaging: channel.clone(),
@@ -287,6 +295,15 @@ impl Running {
     pub async fn home(&self, snapshot: &Snapshot) -> Vec<String> {
         shown(&self.decide_one(ask("home", snapshot)).await)
     }
+}
+
+fn profile_channel(logs: &Logs, internal: &Internal) -> Channel {
+    let source = LogSource::new("profile", logs.profile.clone());
+    let server = LogServer::new(vec![source]);
+    let mut routes = RoutesBuilder::default();
+    routes.add_service(EventLogServiceServer::new(server));
+    routes.add_service(ProfileServiceServer::new(logs.people.clone()));
+    Channel::in_process("profile", routes.routes(), internal)
 }
 
 fn log_channel(name: &'static str, database: &Database, internal: &Internal) -> Channel {

@@ -31,6 +31,8 @@ pub(super) struct ToCheck {
     pub rules: Vec<Rule>,
     pub standing: Standing,
     pub naming: Naming,
+    /// Rules in force that will be gone.
+    pub leaving: Vec<String>,
 }
 
 /// What the rules are going to be.
@@ -49,6 +51,8 @@ pub(super) enum Naming {
     One,
     /// `rules["summer"]`
     Many,
+    /// `rules[0]` where it is one of so many that were sent in a list, else by its id.
+    Listed { sent: usize },
 }
 
 impl Rules {
@@ -137,6 +141,13 @@ fn prefix(to_check: &ToCheck, rule_id: &str) -> String {
     match to_check.naming {
         Naming::One => "rule".to_owned(),
         Naming::Many => format!("rules[\"{rule_id}\"]"),
+        Naming::Listed { sent } => {
+            let mut listed = to_check.rules.iter().take(sent);
+            match listed.position(|rule| rule.rule_id == rule_id) {
+                Some(index) => format!("rules[{index}]"),
+                None => format!("rules[\"{rule_id}\"]"),
+            }
+        }
     }
 }
 
@@ -171,7 +182,10 @@ fn check_contradictions(
     let mut fresh = Claims::default();
     let none = FxHashSet::default();
     let parts = state.parts.lock();
-    let leaving = claims.iter().map(|claim| claim.plan.number).collect();
+    let gone = to_check.leaving.iter();
+    let gone = gone.filter_map(|id| parts.number_in_force(id));
+    let leaving = claims.iter().map(|claim| claim.plan.number);
+    let leaving = leaving.chain(gone).collect();
     let items = state.items.read();
     for claim in claims {
         let mut contradictions = parts.claims().against(claim, &leaving, &items, now_ms);

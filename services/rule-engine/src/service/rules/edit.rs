@@ -203,6 +203,7 @@ impl Rules {
             rules: vec![rule.clone()],
             standing: Standing::Draft,
             naming: Naming::One,
+            leaving: Vec::new(),
         };
         self.checked(caller, state, to_check).await?;
         let draft = new_side(rule, before.draft.as_ref());
@@ -234,6 +235,7 @@ impl Rules {
             rules: rules.iter().map(|new| new.rule.clone()).collect(),
             standing: Standing::Published,
             naming,
+            leaving: Vec::new(),
         };
         let in_force = self.checked(caller, state, to_check).await?;
         let new = rules.iter().filter(|new| new.before.version == 0);

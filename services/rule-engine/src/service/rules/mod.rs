@@ -7,6 +7,7 @@ mod edit;
 mod learn;
 mod part;
 mod read;
+mod trial;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use edit::Wanted;
 use learn::Catalog;
 pub use part::{Part, Vocabularies};
 pub use read::RuleFilter;
+pub use trial::{Drafts, Trial};
 
 /// What people edit here.
 pub struct Rules {
