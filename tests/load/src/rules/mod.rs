@@ -84,9 +84,10 @@ fn report(
     let mut report = Report::default();
     for row in share {
         let name = format!("match_us_{}", row.rules);
-        report.add_against(&name, "µs", row.index_us, row.floor_us);
+        report.add_against(name, "µs", row.index_us, row.floor_us);
         for (peer, us) in &row.peers {
-            report.add_against(format!("{name}_to_{peer}"), "µs", row.index_us, *us);
+            let name = format!("{peer}_us_{}", row.rules);
+            report.add_against(name, "µs", *us, row.index_us);
         }
     }
     if let Some((first, more)) = fifty.split_first() {
