@@ -52,8 +52,11 @@ pub struct Claims {
     /// By number.
     excludes: FxHashMap<u32, Claim>,
     /// Boosts and buries by target and condition.
-    scales: FxHashMap<(Arc<str>, Arc<str>), SmallVec<[Claim; 1]>>,
+    scales: FxHashMap<Aim, SmallVec<[Claim; 1]>>,
 }
+
+/// The target and the condition of a boost or bury, as they are written.
+type Aim = (Arc<str>, Arc<str>);
 
 impl Claims {
     /// Takes in a rule, which must not be in here.
@@ -206,8 +209,7 @@ fn contradiction(kind: ContradictionKind, other: &Claim) -> Contradiction {
     }
 }
 
-/// What a boost or bury is about, as it is written.
-fn aim(claim: &Claim) -> (Arc<str>, Arc<str>) {
+fn aim(claim: &Claim) -> Aim {
     let targets = claim.plan.targets.as_ref();
     (
         targets.map_or("", |filter| filter.source()).into(),
