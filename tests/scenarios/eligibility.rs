@@ -65,6 +65,11 @@ async fn an_item_is_shown_to_its_audience_and_in_its_language(topology: Topology
     let changed = api.patch("/v1/items/tents-2", german).await.ok();
     assert_eq!(changed["audience"].as_str().unwrap_or_default(), "");
     assert_eq!(changed["replenishmentDays"], 30.0);
+    // `item.replenishable && "de" in item.locales`
+    let filter = "item.replenishable%20%26%26%20%22de%22%20in%20item.locales";
+    let found = api.get(&format!("/v1/items?filter={filter}")).await.ok();
+    assert_eq!(found["items"][0]["itemId"], "tents-2");
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
     wait_until("the audience holds", PATIENCE, || async {
         in_window(&api, "bo").await == CHOSEN[1..]
     })

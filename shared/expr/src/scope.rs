@@ -249,6 +249,8 @@ impl Scope for ItemScope<'_> {
             F::AvailableTo => time_value(item.available_to.as_ref()),
             F::CreateTime => time_value(item.create_time.as_ref()),
             F::UpdateTime => time_value(item.update_time.as_ref()),
+            F::Locales => Value::Texts(&item.locales),
+            F::Replenishable => Value::Bool(item.replenishable),
         }
     }
 

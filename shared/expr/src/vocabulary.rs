@@ -109,6 +109,8 @@ fields! {
         AvailableTo = "available_to": Time,
         CreateTime = "create_time": Time,
         UpdateTime = "update_time": Time,
+        Locales = "locales": List,
+        Replenishable = "replenishable": Bool,
     }
 }
 

@@ -174,6 +174,8 @@ impl Scope for ProjectedScope<'_> {
             F::AvailableTo => time_value(item.available_to_ms),
             F::CreateTime => time_value(item.create_ms),
             F::UpdateTime => time_value(item.update_ms),
+            F::Locales => Value::Texts(&item.locales),
+            F::Replenishable => Value::Bool(item.is_replenishable),
             // Refused when an expression is saved.
             F::Description | F::Url | F::ImageUrl => Value::Missing,
         }
