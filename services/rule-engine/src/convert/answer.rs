@@ -122,6 +122,7 @@ fn reasons(slot: &mut Writer, decided: &DecidedSlot, detail: Detail) {
 fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
     let kind = match &why.kind {
         WhyKind::Source { .. } => ReasonKind::Source,
+        WhyKind::Term(_) => ReasonKind::Term,
         WhyKind::Rule(_) => ReasonKind::Rule,
         WhyKind::Fallback => ReasonKind::Fallback,
         WhyKind::Exploration => ReasonKind::Exploration,
@@ -138,7 +139,7 @@ fn reason(writer: &mut Writer, why: &Why, detail: Detail) {
             }
         }),
         WhyKind::Rule(rule) => writer.text(5, [&*rule.id]),
-        WhyKind::Fallback | WhyKind::Exploration | WhyKind::Promotion => {}
+        WhyKind::Term(_) | WhyKind::Fallback | WhyKind::Exploration | WhyKind::Promotion => {}
     }
     writer.text(6, [why.related_id.as_deref().unwrap_or("")]);
 }

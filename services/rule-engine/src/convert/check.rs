@@ -1,7 +1,7 @@
 //! Rules that many fields share. Each notes a violation at a path and goes on.
 
 use attune_errors::Violations;
-use attune_expr::{Expression, Vocabulary};
+use attune_expr::{Expression, Kind, Vocabulary};
 
 pub const ID_RULE: &str = "must be 1 to 64 of a-z, 0-9, `_` and `-`, beginning with a letter";
 const NAME_CHARS_MAX: usize = 256;
@@ -101,6 +101,17 @@ pub fn expression(
     if source.is_empty() {
         return None;
     }
+    value(found, field, source, vocabulary, Kind::Bool)
+}
+
+/// Compiles an expression that stands for a value of a kind.
+pub fn value(
+    found: &mut Violations,
+    field: &str,
+    source: &str,
+    vocabulary: &Vocabulary,
+    kind: Kind,
+) -> Option<Expression> {
     for name in UNPROJECTED {
         if names(source, name) {
             found.push(
@@ -109,7 +120,7 @@ pub fn expression(
             );
         }
     }
-    match Expression::compile(source, vocabulary) {
+    match Expression::compile_value(source, vocabulary, kind) {
         Ok(expression) => Some(expression),
         Err(faults) => {
             for fault in faults {

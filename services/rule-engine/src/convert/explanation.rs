@@ -79,6 +79,7 @@ fn candidate(writer: &mut Writer, candidate: &CandidateTrace) {
 fn part(writer: &mut Writer, part: &ScorePart) {
     match &part.feature {
         Feature::Source(name) => writer.text(1, ["source/", name]),
+        Feature::Term(label) => writer.text(1, ["term/", label]),
         Feature::Rule(rule) => writer.text(1, ["rule/", &rule.id]),
         Feature::Fatigue => writer.text(1, ["fatigue"]),
     }

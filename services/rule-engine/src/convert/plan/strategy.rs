@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attune_api::rules::v1::{
-    Diversity, Eligibility, Fatigue, Promotions, Source, SourceKind as Kind, Strategy,
+    Diversity, Eligibility, Fatigue, Promotions, Scorer, Source, SourceKind as Kind, Strategy,
 };
 use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, value::Kind as JsonKind};
@@ -15,7 +15,7 @@ use crate::domain::{
     plan::{
         self, CHANGED_DAYS_DEFAULT, DAY_MS, DISMISSED_DAYS_DEFAULT, DiversityPlan,
         FATIGUE_DAYS_DEFAULT, LimitPlan, NEW_DAYS_DEFAULT, PromotionsPlan, SourceKind, SourcePlan,
-        StrategyFilter, StrategyPlan,
+        StrategyFilter, StrategyPlan, TermPlan,
     },
     popularity::Signal,
     projected::{CATEGORY_FEATURE, FeatureName, TYPE_FEATURE},
@@ -26,6 +26,7 @@ pub fn strategy(strategy: &Strategy, items: &mut Items) -> Result<StrategyPlan, 
     let sources = sources.collect::<Result<_, _>>()?;
     Ok(StrategyPlan {
         filter: filter(&strategy.filter, items)?,
+        terms: terms(strategy.scorer.as_ref())?,
         diversity: diversity(strategy.diversity.as_ref()),
         exploration_share: strategy.exploration.as_ref().map_or(0.0, |e| e.share),
         promotions: promotions(strategy.promotions.as_ref(), items)?,
@@ -34,6 +35,25 @@ pub fn strategy(strategy: &Strategy, items: &mut Items) -> Result<StrategyPlan, 
         fatigue: strategy.fatigue.as_ref().and_then(fatigue),
         ..StrategyPlan::new(&strategy.strategy_id, sources)
     })
+}
+
+fn terms(scorer: Option<&Scorer>) -> Result<Vec<TermPlan>, Uncompilable> {
+    let vocabulary = Vocabulary::subject_and_item();
+    let terms = scorer.map_or(&[][..], |scorer| &scorer.terms).iter();
+    let terms = terms.map(|term| {
+        let kind = attune_expr::Kind::Number;
+        let compiled = Expression::compile_value(&term.expression, &vocabulary, kind);
+        let label = match term.display_name.as_str() {
+            "" => &term.expression,
+            name => name,
+        };
+        Ok(TermPlan {
+            expression: compiled.map_err(|_| Uncompilable)?,
+            weight: term.weight,
+            label: label.into(),
+        })
+    });
+    terms.collect()
 }
 
 fn diversity(diversity: Option<&Diversity>) -> DiversityPlan {

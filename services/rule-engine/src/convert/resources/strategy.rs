@@ -1,6 +1,8 @@
 //! What a strategy may hold.
 
-use attune_api::rules::v1::{Diversity, Exploration, Promotions, Source, SourceKind, Strategy};
+use attune_api::rules::v1::{
+    Diversity, Exploration, Promotions, Scorer, Source, SourceKind, Strategy,
+};
 use attune_errors::Violations;
 use attune_expr::{Expression, Vocabulary};
 use prost_types::{Struct, Value, value::Kind};
@@ -22,6 +24,8 @@ const DISMISSED_DAYS_MAX: i32 = 3650;
 const HALF_EXPOSURES_MAX: f64 = 1000.0;
 /// Older changes are no news, and their history may be gone.
 const CHANGED_DAYS_MAX: f64 = 90.0;
+const TERMS_MAX: usize = 20;
+const TERM_WEIGHT_MAX: f64 = 100.0;
 const CHARACTERISTICS_MAX: usize = 20;
 const LIMITS_MAX: usize = 5;
 const FALLBACK_STRATEGIES_MAX: usize = 5;
@@ -45,6 +49,9 @@ pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary, 
             }
         }
         check::expression(found, "filter", &strategy.filter, both);
+        if let Some(s) = &strategy.scorer {
+            found.within("scorer", |found| scorer(found, s, both));
+        }
         if let Some(d) = &strategy.diversity {
             found.within("diversity", |found| diversity(found, d, item));
         }
@@ -57,6 +64,28 @@ pub fn strategy(found: &mut Violations, strategy: &Strategy, both: &Vocabulary, 
         fallback_strategies(found, strategy);
         past(found, strategy);
     });
+}
+
+fn scorer(found: &mut Violations, scorer: &Scorer, both: &Vocabulary) {
+    if scorer.terms.len() > TERMS_MAX {
+        found.push("terms", format!("must be at most {TERMS_MAX}"));
+        return;
+    }
+    for (index, term) in scorer.terms.iter().enumerate() {
+        found.within_item("terms", index, |found| {
+            if term.expression.is_empty() {
+                found.push("expression", "must be set");
+            } else {
+                let kind = attune_expr::Kind::Number;
+                check::value(found, "expression", &term.expression, both, kind);
+            }
+            if term.weight == 0.0 || !(-TERM_WEIGHT_MAX..=TERM_WEIGHT_MAX).contains(&term.weight) {
+                let rule = format!("must be -{TERM_WEIGHT_MAX} to {TERM_WEIGHT_MAX} and not 0");
+                found.push("weight", rule);
+            }
+            check::name(found, "display_name", &term.display_name);
+        });
+    }
 }
 
 /// NaN is no share either.

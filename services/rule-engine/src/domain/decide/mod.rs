@@ -12,6 +12,7 @@ mod reasons;
 mod slots;
 mod sources;
 mod stages;
+mod terms;
 pub mod trace;
 
 use std::sync::Arc;
@@ -136,6 +137,8 @@ pub enum WhyKind {
         score: f64,
         text: SourceText,
     },
+    /// With the term's name.
+    Term(Arc<str>),
     Rule(Arc<RulePlan>),
     Fallback,
     Exploration,
@@ -155,6 +158,7 @@ impl Why {
     pub fn text(&self) -> [&str; 2] {
         match &self.kind {
             WhyKind::Source { text, .. } => [text.words, text.title.as_deref().unwrap_or("")],
+            WhyKind::Term(label) => [label, ""],
             WhyKind::Rule(rule) => [&rule.label, ""],
             WhyKind::Fallback => ["Our recommendation", ""],
             WhyKind::Exploration => ["Something new to discover", ""],
@@ -274,6 +278,7 @@ impl<'a> Placement<'a> {
         loop {
             self.pool.clear();
             sources::collect(self, sources);
+            terms::add(self);
             stages.done(Stage::Candidates);
             self.apply_rules();
             stages.done(Stage::Rules);

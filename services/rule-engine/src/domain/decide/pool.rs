@@ -21,6 +21,7 @@ pub(super) struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Feature {
     Source(u16),
+    Term(u16),
     Rule(u16),
     Fatigue,
 }
@@ -30,7 +31,7 @@ pub(super) enum Feature {
 pub(super) struct Part {
     pub candidate: u32,
     pub feature: Feature,
-    /// 0..1 for sources, before the weight.
+    /// 0..1 for sources and -1..1 for terms, before the weight.
     pub value: f32,
     pub lead: Option<Lead>,
 }
@@ -123,7 +124,7 @@ impl Pool {
         for candidate in 0..self.candidates.len() {
             let held = &mut self.candidates[candidate];
             if let Some(factor) = factor_of(held.index) {
-                held.score *= factor;
+                held.score = scaled(held.score, factor);
                 self.touch(candidate as u32, feature, factor);
             }
         }
@@ -183,6 +184,15 @@ impl Pool {
             feature,
             factor,
         });
+    }
+}
+
+/// A boost raises and a bury lowers, below 0 as well.
+pub(super) fn scaled(score: f64, factor: f64) -> f64 {
+    if score < 0.0 {
+        score / factor
+    } else {
+        score * factor
     }
 }
 

@@ -185,12 +185,14 @@ fn share(placement: &Placement<'_>, part: &Part, base: f64) -> f64 {
 fn weight_of(placement: &Placement<'_>, feature: Feature) -> f64 {
     match feature {
         Feature::Source(number) => placement.strategy.sources[usize::from(number)].weight,
+        Feature::Term(number) => placement.strategy.terms[usize::from(number)].weight,
         Feature::Rule(_) | Feature::Fatigue => 1.0,
     }
 }
 
 fn part_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) -> Option<Why> {
     let base = placement.pool.candidate(part.candidate).base;
+    let share = share(placement, part, base);
     let items = placement.scene.items;
     let kind = match part.feature {
         Feature::Source(number) => {
@@ -201,11 +203,17 @@ fn part_reason(placement: &Placement<'_>, part: &Part, titles: &mut Titles<'_>) 
                 text: source_text(titles, source, part.lead),
             }
         }
+        // What spoke against an item is no reason for it.
+        Feature::Term(_) if share <= 0.0 => return None,
+        Feature::Term(number) => {
+            let term = &placement.strategy.terms[usize::from(number)];
+            WhyKind::Term(Arc::clone(&term.label))
+        }
         Feature::Rule(_) | Feature::Fatigue => return None,
     };
     Some(Why {
         kind,
-        weight: share(placement, part, base),
+        weight: share,
         related_id: part.lead.map(|lead| Arc::clone(items.id(lead.item))),
     })
 }
@@ -214,7 +222,7 @@ fn touch_reason(placement: &Placement<'_>, touch: &Touch) -> Option<Why> {
     match touch.feature {
         Feature::Rule(rule) => Some(rule_reason(placement, rule.into(), touch.factor)),
         // No reason why an item is there.
-        Feature::Fatigue | Feature::Source(_) => None,
+        Feature::Fatigue | Feature::Source(_) | Feature::Term(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{
     DecidedSlot, ItemIndex, Placement, RuleAction, RuleOutcome, WhyKind,
     places::Places,
-    pool::{self, Part, Touch},
+    pool::{self, Part, Touch, scaled},
     rule_outcomes,
 };
 use crate::domain::plan::RulePlan;
@@ -142,6 +142,8 @@ pub struct ScorePart {
 #[derive(Debug)]
 pub enum Feature {
     Source(&'static str),
+    /// A term of the scorer, by its name.
+    Term(Arc<str>),
     Rule(Arc<RulePlan>),
     Fatigue,
 }
@@ -339,7 +341,7 @@ fn sources(placement: &Placement<'_>) -> SmallVec<[SourceTrace; 6]> {
     for part in placement.pool.parts() {
         let source = match part.feature {
             pool::Feature::Source(number) => traces.get_mut(usize::from(number)),
-            pool::Feature::Rule(_) | pool::Feature::Fatigue => None,
+            pool::Feature::Term(_) | pool::Feature::Rule(_) | pool::Feature::Fatigue => None,
         };
         if let Some(trace) = source {
             trace.proposed += 1;
@@ -418,7 +420,7 @@ fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
     let factors: f64 = touches.iter().map(|touch| touch.factor).product();
     let lifted = candidate.score / factors;
     for touch in touches {
-        let mut after = score * touch.factor;
+        let mut after = scaled(score, touch.factor);
         let feature = match touch.feature {
             pool::Feature::Rule(number) => {
                 let rule = placement.active[usize::from(number)];
@@ -428,7 +430,7 @@ fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
                 Feature::Rule(Arc::clone(rule))
             }
             pool::Feature::Fatigue => Feature::Fatigue,
-            pool::Feature::Source(_) => continue,
+            pool::Feature::Source(_) | pool::Feature::Term(_) => continue,
         };
         parts.push(ScorePart {
             feature,
@@ -441,14 +443,22 @@ fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
 }
 
 fn added_part(placement: &Placement<'_>, part: &Part) -> Option<ScorePart> {
-    let pool::Feature::Source(number) = part.feature else {
-        return None;
+    let strategy = placement.strategy;
+    let (feature, weight) = match part.feature {
+        pool::Feature::Source(number) => {
+            let source = &strategy.sources[usize::from(number)];
+            (Feature::Source(source.kind.name()), source.weight)
+        }
+        pool::Feature::Term(number) => {
+            let term = &strategy.terms[usize::from(number)];
+            (Feature::Term(Arc::clone(&term.label)), term.weight)
+        }
+        pool::Feature::Rule(_) | pool::Feature::Fatigue => return None,
     };
-    let source = &placement.ask.plan.strategy.sources[usize::from(number)];
     let value = f64::from(part.value);
     Some(ScorePart {
-        feature: Feature::Source(source.kind.name()),
+        feature,
         value,
-        contribution: source.weight * value,
+        contribution: weight * value,
     })
 }

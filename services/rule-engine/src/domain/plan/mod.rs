@@ -17,7 +17,8 @@ pub use person::{DISMISSED_DAYS_DEFAULT, Eligibility, FATIGUE_DAYS_DEFAULT, Fati
 pub use rule::{Budget, GroupId, PersonCap, RuleAction, RulePlan};
 pub use strategy::{
     CHANGED_DAYS_DEFAULT, DAY_MS, DEFAULT_STRATEGY_ID, DiversityPlan, LimitPlan, NEW_DAYS_DEFAULT,
-    PromotionsPlan, SourceKind, SourcePlan, StrategyFilter, StrategyPlan, default_strategy,
+    PromotionsPlan, SourceKind, SourcePlan, StrategyFilter, StrategyPlan, TermPlan,
+    default_strategy,
 };
 pub use table::{RuleTable, Rules};
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use attune_expr::Expression;
+
 use super::person::{Eligibility, Fatigue};
 use crate::domain::{
     filter::{ItemFilter, PersonalFilter},
@@ -16,6 +18,8 @@ pub struct StrategyPlan {
     pub id: Arc<str>,
     pub sources: Vec<SourcePlan>,
     pub filter: Option<StrategyFilter>,
+    /// Add to what the sources give.
+    pub terms: Vec<TermPlan>,
     pub diversity: DiversityPlan,
     pub exploration_share: f64,
     pub promotions: Option<PromotionsPlan>,
@@ -32,6 +36,7 @@ impl StrategyPlan {
             id: id.into(),
             sources,
             filter: None,
+            terms: Vec::new(),
             diversity: DiversityPlan::default(),
             exploration_share: 0.0,
             promotions: None,
@@ -40,6 +45,15 @@ impl StrategyPlan {
             fatigue: None,
         }
     }
+}
+
+/// A number over items, persons and situations that moves the score.
+#[derive(Debug, Clone)]
+pub struct TermPlan {
+    pub expression: Expression,
+    pub weight: f64,
+    /// What a reason calls it.
+    pub label: Arc<str>,
 }
 
 /// How much alike the items of one answer may be.

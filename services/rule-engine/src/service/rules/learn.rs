@@ -48,7 +48,9 @@ impl Catalog {
     pub async fn learn_names(&self, caller: &Caller, state: &State, expressions: &[&str]) {
         let vocabulary = Vocabularies::of(state).both;
         let mut sources = expressions.iter().filter(|source| !source.is_empty());
-        if sources.all(|source| Expression::compile(source, &vocabulary).is_ok()) {
+        if sources.all(|source| {
+            Expression::compile_value(source, &vocabulary, attune_expr::Kind::Any).is_ok()
+        }) {
             return;
         }
         let Some(client) = self.client() else { return };

@@ -182,8 +182,11 @@ impl Part for Strategy {
     }
 
     fn item_expressions(&self) -> Vec<&str> {
-        let promoted = self.promotions.as_ref().map(|p| p.filter.as_str());
-        [self.filter.as_str()].into_iter().chain(promoted).collect()
+        let promoted = self.promotions.iter().map(|p| p.filter.as_str());
+        let terms = self.scorer.iter().flat_map(|scorer| &scorer.terms);
+        let terms = terms.map(|term| term.expression.as_str());
+        let filter = [self.filter.as_str()].into_iter();
+        filter.chain(promoted).chain(terms).collect()
     }
 
     fn item_ids(&self) -> Vec<String> {
