@@ -318,7 +318,7 @@ async fn tokens_that_are_forged_foreign_or_expired_say_which() {
             let key = TokenKey::new([key; 32]);
             let mut tokens = key.tokens(&token::Decision {
                 workspace,
-                id: Uuid::from(id.into_uuid()),
+                id: id.into_uuid(),
                 profile_id: "",
                 placement: "home",
                 strategy: "fresh",

@@ -230,8 +230,11 @@ pub struct StoredAffinity {
     landmark_ms: i64,
     newest_ms: i64,
     items: Vec<(u32, f64)>,
-    segments: Vec<(String, f64, Vec<(u32, f64)>)>,
+    segments: Vec<StoredSegment>,
 }
+
+/// Its id, its sum and its items'.
+type StoredSegment = (String, f64, Vec<(u32, f64)>);
 
 impl Affinity {
     /// Indexes that have anything to store.

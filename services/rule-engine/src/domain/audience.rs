@@ -53,7 +53,7 @@ impl Audiences {
         });
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_text.len()
     }
 }
@@ -178,7 +178,7 @@ mod tests {
         let second = audiences.intern("profile.age >= 21").unwrap();
         drop(first);
         audiences.sweep();
-        assert_eq!((audiences.len(), second.number), (1, 1));
+        assert_eq!((audiences.count(), second.number), (1, 1));
         let third = audiences.intern("profile.age >= 16").unwrap();
         assert_eq!(third.number, 0);
     }

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_drop_is_measured_by_the_lowest_price_of_the_month_before() {
-        let cases: [(&[(i64, f64)], Option<(f64, i64)>); 8] = [
+        type Prices<'a> = &'a [(i64, f64)];
+        let cases: [(Prices<'_>, Option<(f64, i64)>); 8] = [
             (&[(0, 100.0)], None),
             (&[(0, 100.0), (50, 80.0)], Some((100.0, 50))),
             (&[(0, 100.0), (50, 120.0)], None),

@@ -321,6 +321,6 @@ impl Pool {
     }
 
     fn len(&self) -> usize {
-        self.texts.len() + self.lists.len() + self.audiences.len()
+        self.texts.len() + self.lists.len() + self.audiences.count()
     }
 }

@@ -307,7 +307,7 @@ fn make_with(
         .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
     reused.bought.clear();
     if question.asks.iter().any(|ask| ask.plan.reads_purchases()) {
-        subject::purchases(&request.snapshot, &items, &mut reused.bought)
+        subject::purchases(&request.snapshot, items, &mut reused.bought)
             .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
     }
     let sent = request.placements.iter();

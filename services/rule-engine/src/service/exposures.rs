@@ -146,8 +146,11 @@ pub struct Effects {
     pub workspace: Arc<str>,
     outcomes: Vec<StoredOutcome>,
     /// By decision and position, what each exposure spends.
-    spending: BTreeMap<(String, i64), Vec<(Arc<str>, i64)>>,
+    spending: BTreeMap<Slot, Vec<(Arc<str>, i64)>>,
 }
+
+/// A decision and a position in it.
+type Slot = (String, i64);
 
 /// Committed effects, to be taken into memory.
 pub type Spent = Vec<RuleExposures>;

@@ -221,7 +221,7 @@ impl Simulator {
                 let request = caller.request_within(request, SNAPSHOT_WAIT);
                 async move {
                     let found = client.get_snapshot(request).await?.into_inner();
-                    let snapshot = found.found.then(|| Bytes::from(found.snapshot));
+                    let snapshot = found.found.then_some(found.snapshot);
                     Ok::<_, Status>(snapshot.map(|snapshot| (id, snapshot)))
                 }
             })
@@ -296,7 +296,7 @@ fn with_snapshots(
             },
         };
         let request = DecideRequest {
-            snapshot: snapshot.into(),
+            snapshot,
             channel: case.channel.clone(),
             placements: std::mem::take(&mut case.placements),
             context: case.context.take(),

@@ -67,13 +67,17 @@ fn diversity(diversity: Option<&Diversity>) -> DiversityPlan {
     DiversityPlan {
         category_max: usize::try_from(diversity.category_max).unwrap_or(0),
         weight: diversity.weight as f32,
-        compared: diversity.characteristics.iter().map(compared).collect(),
+        compared: diversity
+            .characteristics
+            .iter()
+            .map(|c| compared(c))
+            .collect(),
         limits: limits.collect(),
     }
 }
 
-fn compared(characteristic: &String) -> FeatureName {
-    FeatureName::of(match characteristic.as_str() {
+fn compared(characteristic: &str) -> FeatureName {
+    FeatureName::of(match characteristic {
         "type" => TYPE_FEATURE,
         "categories" => CATEGORY_FEATURE,
         name => name,
