@@ -23,7 +23,6 @@ use attune_testkit::wait_until;
 use serde_json::json;
 use support::*;
 use tonic::Status;
-use uuid::Uuid;
 
 const HOUR_MS: i64 = 3_600_000;
 const PATIENCE: Duration = Duration::from_secs(20);
