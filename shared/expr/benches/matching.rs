@@ -27,10 +27,16 @@ const PEOPLE: usize = 1_000;
 const ROUNDS: usize = 7;
 const ROUND_MIN: Duration = Duration::from_millis(100);
 
-type Workload = (&'static str, fn(usize, u64) -> Vec<Rule>);
-const WORKLOADS: [Workload; 2] = [
-    ("0.5 % hold", workload::rules),
-    ("50 hold", workload::rules_at_50),
+/// Its name, its rules, and how many interests they are about.
+type Workload = (&'static str, fn(usize, u64) -> Vec<Rule>, fn(usize) -> u64);
+const WORKLOADS: [Workload; 3] = [
+    ("0.5 % hold", workload::rules, |_| workload::INTERESTS),
+    ("50 hold", workload::rules_at_50, |_| workload::INTERESTS),
+    (
+        "50, by words",
+        workload::rules_at_50_by_vocabulary,
+        workload::vocabulary,
+    ),
 ];
 
 fn main() {
@@ -52,9 +58,10 @@ fn main() {
         "put µs",
         "remove µs"
     );
-    for (name, make) in WORKLOADS {
+    for (name, make, vocabulary) in WORKLOADS {
         for count in counts.clone() {
-            measure(name, &make(count, 2026));
+            let people = workload::people_of(PEOPLE, vocabulary(count), 11);
+            measure(name, &make(count, 2026), &people);
         }
     }
     while_changing(&workload::rules(10_000, 2026));
@@ -75,10 +82,9 @@ fn set_of(rules: &[Rule]) -> ExpressionSet<u32> {
     set
 }
 
-fn measure(name: &str, rules: &[Rule]) {
+fn measure(name: &str, rules: &[Rule], people: &[Person]) {
     let set = set_of(rules);
     let floor = PostingList::new(rules);
-    let people = workload::people(PEOPLE, 11);
     let snapshots: Vec<Snapshot> = people.iter().map(Person::snapshot).collect();
     let (mut matches, mut found) = (Matches::default(), Vec::new());
 
@@ -89,6 +95,7 @@ fn measure(name: &str, rules: &[Rule]) {
             .to_vec();
         floor.matching(person, &mut found);
         keys.sort_unstable();
+        found.sort_unstable();
         assert_eq!(keys, found, "{person:?}");
         held += keys.len();
     }

@@ -255,9 +255,10 @@ impl<K: Key> Writer<K> {
         let conjunctions = normal::of(expression.root(), &mut self.names);
         let held = self.ledger.held.entry(key).or_default();
         held.mentions = self.names.take_mentions();
+        // Those that one is spread over exclude each other.
         let is_shared = conjunctions.len() > 1;
-        let conjunctions = conjunctions.into_iter();
-        conjunctions
+        normal::spread(conjunctions)
+            .into_iter()
             .map(|conjunction| Entry {
                 conjunction,
                 key,

@@ -41,17 +41,20 @@ impl Dice {
         low + self.below(high - low + 1)
     }
 
-    /// So many different numbers below a bound, as bits.
-    fn distinct(&mut self, count: u64, bound: u64) -> u64 {
-        let mut bits = 0u64;
-        while u64::from(bits.count_ones()) < count {
-            bits |= 1 << self.below(bound);
+    /// So many different numbers below a bound, sorted.
+    fn distinct(&mut self, count: u64, bound: u64) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while (numbers.len() as u64) < count {
+            let number = self.below(bound);
+            if let Err(at) = numbers.binary_search(&number) {
+                numbers.insert(at, number);
+            }
         }
-        bits
+        numbers
     }
 }
 
-/// A rule of the form, in numbers; sets are bits.
+/// A rule of the form, in numbers; countries are bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
     pub countries: u64,
@@ -63,28 +66,41 @@ pub struct Rule {
 }
 
 /// A person, in numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Person {
     pub country: u64,
     pub age: u64,
     pub tier: u64,
     pub days: u64,
-    pub interests: u64,
+    /// Sorted.
+    pub interests: Vec<u64>,
 }
 
 /// Rules of which about 0.5 % hold for the average person, however many there are.
 pub fn rules(count: usize, seed: u64) -> Vec<Rule> {
-    rules_narrowed(count, 1.0, seed)
+    rules_narrowed(count, 1.0, INTERESTS, seed)
 }
 
 /// Rules of which about 50 hold for the average person, from 10,000 rules on: the more
 /// rules, the narrower each. Set of countries, span of ages and number of days all
 /// shrink by the cube root of `10,000 / count`, so that their product shrinks by that.
 pub fn rules_at_50(count: usize, seed: u64) -> Vec<Rule> {
-    rules_narrowed(count, (10_000.0 / count as f64).cbrt().min(1.0), seed)
+    let scale = (10_000.0 / count as f64).cbrt().min(1.0);
+    rules_narrowed(count, scale, INTERESTS, seed)
 }
 
-fn rules_narrowed(count: usize, scale: f64, seed: u64) -> Vec<Rule> {
+/// Another way to it: the more rules, the more interests there are for them to be about,
+/// as in a shop that grows, and all else stays as it is at 10,000.
+pub fn rules_at_50_by_vocabulary(count: usize, seed: u64) -> Vec<Rule> {
+    rules_narrowed(count, 1.0, vocabulary(count), seed)
+}
+
+/// Interests that so many rules are about: 60 of 10,000 and 6,000 of 1,000,000.
+pub fn vocabulary(count: usize) -> u64 {
+    INTERESTS * (count as u64 / 10_000).max(1)
+}
+
+fn rules_narrowed(count: usize, scale: f64, vocabulary: u64, seed: u64) -> Vec<Rule> {
     let mut dice = Dice(seed);
     // Rounded at random, so that a set of 1.4 countries has the right average.
     let scaled = |n: u64, dice: &mut Dice| {
@@ -99,18 +115,26 @@ fn rules_narrowed(count: usize, scale: f64, seed: u64) -> Vec<Rule> {
         let age_min = dice.within(*AGES.start(), 90 - (span - 1).min(72));
         let days = dice.within(120, DAYS_MAX);
         Rule {
-            countries: dice.distinct(countries, COUNTRIES),
+            countries: dice
+                .distinct(countries, COUNTRIES)
+                .into_iter()
+                .fold(0, |bits, country| bits | 1 << country),
             age_min,
             age_max: age_min + span - 1,
             tier_min: dice.below(TIERS),
             days_max: scaled(days, &mut dice),
-            interest: dice.below(INTERESTS),
+            interest: dice.below(vocabulary),
         }
     };
     (0..count).map(rule).collect()
 }
 
 pub fn people(count: usize, seed: u64) -> Vec<Person> {
+    people_of(count, INTERESTS, seed)
+}
+
+/// People with 3 to 6 of so many interests.
+pub fn people_of(count: usize, vocabulary: u64, seed: u64) -> Vec<Person> {
     let mut dice = Dice(seed);
     let person = |_| {
         let interests = dice.within(3, 6);
@@ -119,7 +143,7 @@ pub fn people(count: usize, seed: u64) -> Vec<Person> {
             age: dice.within(*AGES.start(), *AGES.end()),
             tier: dice.below(TIERS),
             days: dice.within(0, DAYS_MAX),
-            interests: dice.distinct(interests, INTERESTS),
+            interests: dice.distinct(interests, vocabulary),
         }
     };
     (0..count).map(person).collect()
@@ -160,14 +184,14 @@ impl Rule {
             && (self.age_min..=self.age_max).contains(&person.age)
             && person.tier >= self.tier_min
             && person.days <= self.days_max
-            && person.interests & 1 << self.interest != 0
+            && person.interests.binary_search(&self.interest).is_ok()
     }
 }
 
 impl Person {
     /// As the profile service tells of one, with other traits around those of the form.
     pub fn snapshot(&self) -> Snapshot {
-        let interests: Vec<String> = bits(self.interests).map(interest).collect();
+        let interests: Vec<String> = self.interests.iter().copied().map(interest).collect();
         let mut traits = json!({
             "country": country(self.country),
             "age": self.age,
@@ -197,16 +221,21 @@ pub fn scope(snapshot: &Snapshot) -> SubjectScope<'_> {
 }
 
 /// The floor: for each country the rules that name it, each packed into 24 bytes and
-/// judged by plain comparisons and one bitmask. Can do this one form and nothing else;
-/// takes a person in numbers, so that it looks nothing up.
+/// judged by plain comparisons and one bitmask; where there are more interests than a
+/// mask has bits, and fewer rules for each than for a country, for each interest the
+/// rules about it. Can do this one form and nothing else; takes a person in numbers, so
+/// that it looks nothing up.
 #[derive(Debug, Default)]
 pub struct PostingList {
-    by_country: Vec<Vec<Packed>>,
+    is_by_interest: bool,
+    /// By country or by interest.
+    rules: Vec<Vec<Packed>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Packed {
-    interests: u64,
+    /// The interest by country, the countries by interest.
+    mask: u64,
     rule: u32,
     days_max: u16,
     age_min: u8,
@@ -216,27 +245,51 @@ struct Packed {
 
 impl PostingList {
     pub fn new(rules: &[Rule]) -> Self {
-        let mut by_country = vec![Vec::new(); COUNTRIES as usize];
+        let interests = rules.iter().map(|rule| rule.interest + 1).max();
+        let interests = interests.unwrap_or(0).max(INTERESTS);
+        let is_by_interest = interests > INTERESTS;
+        let lists = if is_by_interest { interests } else { COUNTRIES };
+        let mut lists = vec![Vec::new(); lists as usize];
         for (number, rule) in rules.iter().enumerate() {
+            let packed = |mask| Packed {
+                mask,
+                rule: number as u32,
+                days_max: rule.days_max as u16,
+                age_min: rule.age_min as u8,
+                age_max: rule.age_max as u8,
+                tier_min: rule.tier_min as u8,
+            };
+            if is_by_interest {
+                lists[rule.interest as usize].push(packed(rule.countries));
+                continue;
+            }
             for country in bits(rule.countries) {
-                by_country[country as usize].push(Packed {
-                    interests: 1 << rule.interest,
-                    rule: number as u32,
-                    days_max: rule.days_max as u16,
-                    age_min: rule.age_min as u8,
-                    age_max: rule.age_max as u8,
-                    tier_min: rule.tier_min as u8,
-                });
+                lists[country as usize].push(packed(1 << rule.interest));
             }
         }
-        Self { by_country }
+        Self {
+            is_by_interest,
+            rules: lists,
+        }
     }
 
     pub fn matching(&self, person: &Person, found: &mut Vec<u32>) {
         found.clear();
+        if self.is_by_interest {
+            for interest in &person.interests {
+                self.matching_of(*interest, 1 << person.country, person, found);
+            }
+        } else {
+            let interests = person.interests.iter().fold(0, |bits, i| bits | 1 << i);
+            self.matching_of(person.country, interests, person, found);
+        }
+    }
+
+    #[inline]
+    fn matching_of(&self, list: u64, mask: u64, person: &Person, found: &mut Vec<u32>) {
         let (age, tier, days) = (person.age as u8, person.tier as u8, person.days as u16);
-        for rule in &self.by_country[person.country as usize] {
-            if rule.interests & person.interests != 0
+        for rule in self.rules.get(list as usize).into_iter().flatten() {
+            if rule.mask & mask != 0
                 && rule.age_min <= age
                 && age <= rule.age_max
                 && rule.tier_min <= tier

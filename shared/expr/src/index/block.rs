@@ -3,18 +3,13 @@
 //! Decides where an entry fits best and how a full block is best divided.
 
 use super::{
-    accepts::Ordinal,
     column::{Bits, Column, Draft, each_bit},
-    names::AttributeId,
+    division::Division,
     normal::Predicate,
     subject::Subject,
 };
 
 pub(crate) const ENTRIES_MAX: usize = 64;
-
-/// Candidate places to divide at, in eighths of the entries; no side gets less than a
-/// quarter.
-const PLACES: [usize; 5] = [4, 3, 5, 2, 6];
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Block {
@@ -22,18 +17,6 @@ pub(crate) struct Block {
     pub used: Bits,
     /// Those that let the fewest entries pass first, those that cost more last.
     columns: Vec<Column>,
-}
-
-/// A way to divide entries: by the first or the last value of an attribute they accept.
-#[derive(Debug, Clone)]
-pub(crate) struct Division {
-    /// Attribute and layer; None if nothing tells the entries apart.
-    by: Option<(AttributeId, u8)>,
-    is_by_last: bool,
-    /// The share of entries that comes before, in eighths.
-    pub eighths: usize,
-    /// The entries that come before.
-    pub before: Bits,
 }
 
 impl Block {
@@ -146,54 +129,23 @@ impl Block {
         closest.map(|(_, _, bit)| bit)
     }
 
-    /// The division whose sides the average subject has to look at the least.
-    pub fn division(&self) -> Division {
-        self.divided(|block, _, entries| block.cost(entries))
-    }
-
-    /// The same where these entries are a sample of more. Of the attributes that do not
-    /// divide it, the sample says nothing: a few entries seldom share a value, but many do.
-    pub fn division_of_sample(&self) -> Division {
-        self.divided(|_, column, entries| entries.count_ones() as f32 * column.share(entries))
-    }
-
-    fn divided(&self, cost: impl Fn(&Self, &Column, Bits) -> f32) -> Division {
-        let mut bits = Vec::with_capacity(ENTRIES_MAX);
-        each_bit(self.used, |bit| bits.push(bit));
-        let half = &bits[..bits.len() / 2];
-        let mut best = Division {
-            by: None,
-            is_by_last: false,
-            eighths: 4,
-            before: half.iter().fold(0, |all, bit| all | 1 << bit),
-        };
-        let mut least = f32::INFINITY;
-        for column in &self.columns {
-            for (is_by_last, bound) in [false, true].into_iter().zip(column.bounds()) {
-                bits.sort_by_key(|bit| bound[*bit as usize]);
-                for eighths in PLACES {
-                    let count = (bits.len() * eighths / 8).max(1);
-                    let before = bits[..count].iter().fold(0, |all, bit| all | 1 << bit);
-                    let cost = cost(self, column, before) + cost(self, column, self.used & !before);
-                    if cost < least {
-                        least = cost;
-                        best = Division {
-                            by: Some((column.attribute, column.layer)),
-                            is_by_last,
-                            eighths,
-                            before,
-                        };
-                    }
-                }
-            }
-        }
-        best
-    }
-
-    /// Entries, times the share of subjects that would look at them.
-    fn cost(&self, entries: Bits) -> f32 {
-        let shares = self.columns.iter().map(|column| column.share(entries));
-        entries.count_ones() as f32 * shares.product::<f32>()
+    /// The entries that come first where they are best divided in two.
+    pub fn division(&self) -> Bits {
+        let mut entries = Vec::with_capacity(ENTRIES_MAX);
+        each_bit(self.used, |bit| entries.push((bit, self.predicates(bit))));
+        let predicates = entries.iter().map(|(_, predicates)| predicates.as_slice());
+        let division = Division::best(predicates, ENTRIES_MAX);
+        let half = entries.len() / 2;
+        entries
+            .iter()
+            .enumerate()
+            .fold(0, |all, (at, (bit, predicates))| {
+                let is_before = match &division {
+                    Some(division) => division.is_before(predicates),
+                    None => at < half,
+                };
+                all | Bits::from(is_before) << bit
+            })
     }
 
     /// Who gets here satisfies what the entries accept between them, so that what counts
@@ -220,21 +172,6 @@ fn put(drafts: &mut Vec<Draft>, bit: u32, predicates: &[Predicate]) {
                 draft.put(bit, predicate);
                 drafts.push(draft);
             }
-        }
-    }
-}
-
-impl Division {
-    /// Sorts entries as the division does.
-    pub fn key(&self, predicates: &[Predicate]) -> Ordinal {
-        let mut predicates = predicates.iter();
-        let predicate = predicates.find(|p| self.by == Some((p.attribute, p.layer)));
-        let ranges = predicate.map(|predicate| predicate.accepts.ranges.as_slice());
-        match (ranges, self.is_by_last) {
-            (Some([.., (_, high)]), true) => *high,
-            (Some([(low, _), ..]), false) => *low,
-            (_, true) => Ordinal::MAX,
-            (_, false) => Ordinal::MIN,
         }
     }
 }

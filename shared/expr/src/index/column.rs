@@ -118,23 +118,6 @@ impl Column {
         passing.sum::<u32>() as f32 / all
     }
 
-    /// For each entry the first and the last row it accepts.
-    pub fn bounds(&self) -> [[u16; 64]; 2] {
-        let last = (self.rows.len() - 1) as u16;
-        let mut bounds = [[0; 64], [last; 64]];
-        let mut unseen = self.care;
-        for (at, row) in self.rows.iter().enumerate() {
-            each_bit(row & unseen, |bit| bounds[0][bit as usize] = at as u16);
-            unseen &= !row;
-        }
-        let mut unseen = self.care;
-        for (at, row) in self.rows.iter().enumerate().rev() {
-            each_bit(row & unseen, |bit| bounds[1][bit as usize] = at as u16);
-            unseen &= !row;
-        }
-        bounds
-    }
-
     /// For each entry its share of the stretches, before and after it takes a predicate
     /// in; without one it passes all.
     pub fn growth(&self, predicate: Option<&Predicate>) -> ([f32; 64], [f32; 64]) {

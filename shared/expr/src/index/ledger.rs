@@ -14,7 +14,7 @@ pub(crate) type NodeId = u32;
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// The leaf of each of its conjunctions.
-    pub leaves: SmallVec<[NodeId; 2]>,
+    pub leaves: SmallVec<[NodeId; 4]>,
     pub mentions: Box<[Mention]>,
 }
 

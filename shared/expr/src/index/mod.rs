@@ -6,6 +6,7 @@ mod atoms;
 mod block;
 mod column;
 mod cuts;
+mod division;
 pub(crate) mod ledger;
 pub(crate) mod names;
 pub(crate) mod normal;

@@ -17,6 +17,10 @@ const CONJUNCTIONS_MAX: usize = 16;
 /// Predicates of one conjunction on the same list, beyond which its trees are judged.
 const LAYERS_MAX: usize = 8;
 
+/// Sets of up to so many values are spread over a conjunction for each value; of one
+/// expression, over so many in all.
+const SPREAD_MAX: usize = 8;
+
 /// Says of one attribute which values are accepted. Negations are part of what is
 /// accepted: a comparison that is false where the value is missing holds there negated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,24 @@ pub(crate) fn of(root: &Node, names: &mut Names) -> Disjunction {
         }
     }
     disjunction
+}
+
+/// The same with a conjunction for each value of a small set: those for one value lie
+/// together in the tree, where a set would lie with sets that it shares only some of its
+/// values with. A subject has one value, so that at most one of them holds.
+pub(crate) fn spread(disjunction: Disjunction) -> Disjunction {
+    let mut left = SPREAD_MAX.saturating_sub(disjunction.len());
+    let mut spread = Vec::with_capacity(disjunction.len());
+    for conjunction in disjunction {
+        match conjunction.smallest_set() {
+            Some((at, count)) if count - 1 <= left => {
+                left -= count - 1;
+                conjunction.spread_at(at, &mut spread);
+            }
+            _ => spread.push(conjunction),
+        }
+    }
+    spread
 }
 
 struct Normalizer<'n> {
@@ -218,6 +240,18 @@ impl Predicate {
             self.accepts.is_everything()
         }
     }
+
+    /// How many values it accepts, if more than one and few enough.
+    fn count_if_small(&self) -> Option<usize> {
+        if self.is_plural || self.accepts.missing || self.accepts.unlike {
+            return None;
+        }
+        let ranges = self.accepts.ranges.iter();
+        let counts = ranges.map(|(low, high)| (high - low).saturating_add(1));
+        let count = counts.fold(0, u64::saturating_add);
+        let count = usize::try_from(count).ok()?;
+        (2..=SPREAD_MAX).contains(&count).then_some(count)
+    }
 }
 
 impl Conjunction {
@@ -353,6 +387,26 @@ impl Conjunction {
             layer < LAYERS_MAX
         });
         self.predicates.len() == count
+    }
+
+    /// The place of its smallest set and how many values that has, if it is small enough.
+    fn smallest_set(&self) -> Option<(usize, usize)> {
+        let predicates = self.predicates.iter().enumerate();
+        predicates
+            .filter_map(|(at, p)| Some((p.count_if_small()?, at)))
+            .min()
+            .map(|(count, at)| (at, count))
+    }
+
+    /// One for each value that a predicate accepts.
+    fn spread_at(&self, at: usize, into: &mut Disjunction) {
+        for &(low, high) in &self.predicates[at].accepts.ranges {
+            into.extend((low..=high).map(|value| {
+                let mut one = self.clone();
+                one.predicates[at].accepts = Accepts::point(value);
+                one
+            }));
+        }
     }
 
     /// Whether it is proved that no subject satisfies it.

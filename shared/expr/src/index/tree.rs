@@ -5,15 +5,16 @@
 //!
 //! An R-tree over predicates instead of rectangles (Guttman, "R-trees", SIGMOD 1984), in
 //! the spirit of the index over Boolean expressions of Sadoghi and Jacobsen ("BE-Tree",
-//! SIGMOD 2011), packed as bitmaps at every node. All leaves are equally deep.
+//! SIGMOD 2011), packed as bitmaps at every node.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{
-    block::{Block, Division, ENTRIES_MAX},
+    block::Block,
     column::{Bits, each_bit},
+    division::Division,
     ledger::{Ledger, NodeId},
     normal::{Conjunction, Predicate, Residual},
     subject::Subject,
@@ -268,7 +269,7 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
         if self.block.len() < ledger.entries_max {
             return None;
         }
-        let before = self.block.division().before;
+        let before = self.block.division();
         let after = self.block.used & !before;
         Some(match &self.body {
             Body::Leaf(_) => {
@@ -403,23 +404,13 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
     /// A tree of many entries at once: divided from the top until they fit leaves, so
     /// that each level is divided by what tells its entries apart best.
     pub fn build(mut entries: Vec<Entry<K>>, ledger: &mut Ledger<K>) -> Arc<Self> {
-        let fill = (ledger.entries_max * FILL_EIGHTHS / 8).max(2);
-        let mut height = 0;
-        let mut capacity = fill;
-        while capacity < entries.len() {
-            capacity = capacity.saturating_mul(fill);
-            height += 1;
-        }
-        Self::build_level(&mut entries, height, fill, ledger)
+        Self::build_below(&mut entries, ledger)
     }
 
-    fn build_level(
-        entries: &mut [Entry<K>],
-        height: u32,
-        fill: usize,
-        ledger: &mut Ledger<K>,
-    ) -> Arc<Self> {
-        if height == 0 {
+    fn build_below(entries: &mut [Entry<K>], ledger: &mut Ledger<K>) -> Arc<Self> {
+        let fill = (ledger.entries_max * FILL_EIGHTHS / 8).max(2);
+        let leaves = entries.len().div_ceil(fill);
+        if leaves < 2 {
             let leaf = Self::leaf_of(ledger.new_node(), entries);
             for entry in entries.iter() {
                 ledger.locate(entry.key, leaf.id);
@@ -427,39 +418,104 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
             return Arc::new(leaf);
         }
         let mut groups = Vec::new();
-        let child_capacity = fill.saturating_pow(height);
-        divide(entries, child_capacity, &mut groups);
+        let room = Room {
+            capacity: child_capacity(entries.len(), leaves, fill),
+            places: ledger.entries_max,
+            fill,
+        };
+        divide(entries, room, &mut groups);
         let children = groups
             .into_iter()
-            .map(|group| Self::build_level(group, height - 1, fill, ledger))
+            .map(|group| Self::build_below(group, ledger))
             .collect();
         Arc::new(Self::inner(ledger.new_node(), children, ledger))
     }
 }
 
-/// Divides entries in two, and those again, until each group fits.
-fn divide<'e, K>(
-    entries: &'e mut [Entry<K>],
+/// Entries below each child of a node, so that the levels below it have about the same
+/// number of children.
+fn child_capacity(entries: usize, leaves: usize, fill: usize) -> usize {
+    let (mut height, mut reach) = (1, fill);
+    while reach < leaves {
+        reach = reach.saturating_mul(fill);
+        height += 1;
+    }
+    if height == 1 {
+        return fill;
+    }
+    let mut children = 2usize;
+    while children.saturating_pow(height) < leaves {
+        children += 1;
+    }
+    entries.div_ceil(children)
+}
+
+/// What entries may be divided into.
+#[derive(Clone, Copy)]
+struct Room {
+    /// Entries of a group at most.
     capacity: usize,
-    groups: &mut Vec<&'e mut [Entry<K>]>,
-) {
-    let pieces = entries.len().div_ceil(capacity);
+    /// Groups at most.
+    places: usize,
+    /// Entries of a leaf.
+    fill: usize,
+}
+
+impl Room {
+    /// The places that the first of so many entries get, and the others, if there are
+    /// enough.
+    fn shared(self, before: usize, after: usize) -> Option<[Self; 2]> {
+        let needed = [before, after].map(|entries| entries.div_ceil(self.capacity));
+        let spare = self.places.checked_sub(needed[0] + needed[1])?;
+        if before == 0 || after == 0 {
+            return None;
+        }
+        let places = needed[0] + spare * before / (before + after);
+        let with = |places| Self { places, ..self };
+        Some([with(places), with(self.places - places)])
+    }
+}
+
+/// Divides entries in two, and those again, until each group fits. There is room for
+/// all of them.
+fn divide<'e, K>(entries: &'e mut [Entry<K>], room: Room, groups: &mut Vec<&'e mut [Entry<K>]>) {
+    let pieces = entries.len().div_ceil(room.capacity);
     if pieces < 2 {
         groups.push(entries);
         return;
     }
-    let division = sampled_division(entries);
-    // Whole groups on either side, however the sample would have it.
-    let before = (pieces * division.eighths / 8).clamp(1, pieces - 1);
-    let at = entries.len() * before / pieces;
-    entries.select_nth_unstable_by_key(at, |entry| division.key(&entry.conjunction.predicates));
-    let (left, right) = entries.split_at_mut(at);
-    divide(left, capacity, groups);
-    divide(right, capacity, groups);
+    let predicates = entries.iter().map(|e| e.conjunction.predicates.as_slice());
+    let division = Division::best(predicates, entries.len().div_ceil(room.fill));
+    let mut before = division.map_or(0, |division| {
+        move_first(entries, |entry| {
+            division.is_before(&entry.conjunction.predicates)
+        })
+    });
+    let mut rooms = room.shared(before, entries.len() - before);
+    if rooms.is_none() {
+        // Whole groups on either side.
+        before = pieces / 2 * room.capacity;
+        rooms = room.shared(before, entries.len() - before);
+    }
+    let (left, right) = entries.split_at_mut(before);
+    match rooms {
+        Some([left_room, right_room]) => {
+            divide(left, left_room, groups);
+            divide(right, right_room, groups);
+        }
+        // Never: what is left over of whole groups needs no more places than before.
+        None => groups.extend([left, right]),
+    }
 }
 
-fn sampled_division<K>(entries: &[Entry<K>]) -> Division {
-    let step = entries.len().div_ceil(ENTRIES_MAX).max(1);
-    let sample = entries.iter().step_by(step);
-    Block::of(sample.map(|entry| entry.conjunction.predicates.as_slice())).division_of_sample()
+/// Moves what is wanted to the front, and tells how many that are.
+fn move_first<T>(all: &mut [T], is_wanted: impl Fn(&T) -> bool) -> usize {
+    let mut wanted = 0;
+    for at in 0..all.len() {
+        if is_wanted(&all[at]) {
+            all.swap(wanted, at);
+            wanted += 1;
+        }
+    }
+    wanted
 }
