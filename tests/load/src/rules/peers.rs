@@ -132,7 +132,12 @@ fn person_told((person, matching): (&Person, &Vec<u32>)) -> PersonTold {
         age: person.age,
         tier: person.tier,
         days_since_purchase: person.days,
-        interests: bits(person.interests).map(workload::interest).collect(),
+        interests: person
+            .interests
+            .iter()
+            .copied()
+            .map(workload::interest)
+            .collect(),
         matching: matching.clone(),
     }
 }
