@@ -198,6 +198,7 @@ pub fn decide(
         scratch.blocked.get_or_insert(*index, THERE);
     }
     scratch.sources.begin();
+    scratch.past.begin_request();
     scratch.memberships.clear();
     active::judge_conditions(scene, request, &mut scratch.matches, &mut scratch.holding);
     stages.done(Stage::Conditions);

@@ -14,12 +14,17 @@ use crate::domain::{
 const DUE_SHARE: f64 = 0.75;
 const DAY_MS: f64 = 86_400_000.0;
 
-const BOUGHT: u32 = 0;
-const DISMISSED: u32 = 1;
-const CAPPED: u32 = 2;
+const DISMISSED: u32 = 0;
+const CAPPED: u32 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Past {
+    /// Items that are not due again, of whatever was bought: the same for every
+    /// placement of a request, and looked up when the first of them asks.
+    bought: Places,
+    is_bought_known: bool,
+    /// The strategy at work keeps them out.
+    keeps_bought: bool,
     /// Items with why they are kept out.
     kept_out: Places,
     /// Exposures in vain.
@@ -57,6 +62,11 @@ impl Counts {
 }
 
 impl Past {
+    /// For another request.
+    pub fn begin_request(&mut self) {
+        self.is_bought_known = false;
+    }
+
     /// For a strategy at work in a placement.
     pub fn begin(
         &mut self,
@@ -67,16 +77,13 @@ impl Past {
     ) {
         self.kept_out.clear();
         self.worn.clear();
-        if !strategy.eligibility.allow_bought {
-            let bought = request.bought.iter().map(|past| (past.item, past.time_ms));
-            self.keep_bought(scene, request.now_ms, bought);
+        self.keeps_bought = !strategy.eligibility.allow_bought;
+        if self.keeps_bought && !self.is_bought_known {
+            self.look_up_bought(scene, request);
         }
         let Some(history) = request.history else {
             return;
         };
-        if !strategy.eligibility.allow_bought {
-            self.keep_bought(scene, request.now_ms, history.converted());
-        }
         let days = strategy.eligibility.dismissed_days;
         let since = days.map_or(0, |days| since_s(request.now_ms, days));
         for item in history.dismissed(since) {
@@ -91,11 +98,13 @@ impl Past {
 
     /// Why the item is kept from the person, if it is.
     pub fn keeps_out(&self, index: ItemIndex) -> Option<Cause> {
+        if self.keeps_bought && !self.bought.is_empty() && self.bought.contains(index) {
+            return Some(Cause::AlreadyBought);
+        }
         if self.kept_out.is_empty() {
             return None;
         }
         Some(match self.kept_out.get(index)? {
-            BOUGHT => Cause::AlreadyBought,
             DISMISSED => Cause::Dismissed,
             _ => Cause::Capped,
         })
@@ -110,15 +119,14 @@ impl Past {
         self.worn.of(index)
     }
 
-    fn keep_bought(
-        &mut self,
-        scene: &Scene<'_>,
-        now_ms: i64,
-        bought: impl Iterator<Item = (ItemIndex, i64)>,
-    ) {
-        for (item, time_ms) in bought {
-            if !is_due(scene, item, now_ms.saturating_sub(time_ms)) {
-                self.kept_out.get_or_insert(item, BOUGHT);
+    fn look_up_bought(&mut self, scene: &Scene<'_>, request: &Request<'_>) {
+        self.is_bought_known = true;
+        self.bought.clear();
+        let events = request.bought.iter().map(|past| (past.item, past.time_ms));
+        let tokens = request.history.into_iter().flat_map(History::converted);
+        for (item, time_ms) in events.chain(tokens) {
+            if !is_due(scene, item, request.now_ms.saturating_sub(time_ms)) {
+                self.bought.get_or_insert(item, 0);
             }
         }
     }
@@ -139,10 +147,12 @@ impl Past {
 
 /// Whether an item that was bought so long ago may be shown again.
 fn is_due(scene: &Scene<'_>, item: ItemIndex, ago_ms: i64) -> bool {
+    if !scene.models.is_replenishable(scene.items, item) {
+        return false;
+    }
     let declared = scene.items.get(item);
     let lasts_days = declared.map_or(0.0, |item| f64::from(item.replenishment_days));
-    scene.models.is_replenishable(scene.items, item)
-        && ago_ms as f64 >= DUE_SHARE * lasts_days * DAY_MS
+    ago_ms as f64 >= DUE_SHARE * lasts_days * DAY_MS
 }
 
 /// Whether the person has seen enough of the placement or of its channel.
