@@ -269,8 +269,7 @@ impl<K: Key> Writer<K> {
 
     fn insert(&mut self, key: K, expression: &Expression) {
         for entry in self.entries(key, expression) {
-            let leaf = Node::insert(&mut self.root, &entry, &mut self.ledger);
-            self.ledger.locate(key, leaf);
+            Node::insert(&mut self.root, &entry, &mut self.ledger);
         }
     }
 
@@ -288,8 +287,8 @@ impl<K: Key> Writer<K> {
         }
         self.shrink_root();
         for (leaf, entry) in dissolved {
-            let moved = Node::insert(&mut self.root, &entry, &mut self.ledger);
-            self.ledger.relocate(entry.key, leaf, moved);
+            self.ledger.dislocate(entry.key, leaf);
+            Node::insert(&mut self.root, &entry, &mut self.ledger);
         }
         true
     }

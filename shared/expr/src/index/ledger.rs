@@ -83,6 +83,16 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         self.held.entry(key).or_default().leaves.push(leaf);
     }
 
+    /// One of a key's conjunctions is taken out of a leaf.
+    pub fn dislocate(&mut self, key: K, leaf: NodeId) {
+        let leaves = self.held.get_mut(&key).map(|held| &mut held.leaves);
+        if let Some(leaves) = leaves
+            && let Some(at) = leaves.iter().position(|known| *known == leaf)
+        {
+            leaves.swap_remove(at);
+        }
+    }
+
     /// One of a key's conjunctions moved.
     pub fn relocate(&mut self, key: K, from: NodeId, to: NodeId) {
         let leaves = self.held.get_mut(&key).map(|held| &mut held.leaves);

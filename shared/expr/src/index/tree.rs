@@ -62,12 +62,8 @@ pub(crate) struct Found<'f, K> {
     pub shared: &'f mut Vec<K>,
 }
 
-/// What became of an entry that was put in.
-struct Placed<K> {
-    leaf: NodeId,
-    /// The other half of a node that was divided, for its parent to take in.
-    sibling: Option<Arc<Node<K>>>,
-}
+/// The other half of a node that was divided, for its parent to take in.
+type Sibling<K> = Option<Arc<Node<K>>>;
 
 impl<K: Copy + Eq> Node<K> {
     pub fn leaf(id: NodeId) -> Self {
@@ -169,14 +165,12 @@ impl<K: Copy> Leaf<K> {
 
 /// Changes. All go through a tree's root, which is copied down to what changes.
 impl<K: Copy + Eq + std::hash::Hash> Node<K> {
-    /// Puts an entry in below a root, which grows if it has to; tells its leaf.
-    pub fn insert(root: &mut Arc<Self>, entry: &Entry<K>, ledger: &mut Ledger<K>) -> NodeId {
-        let placed = Self::place(root, entry, ledger);
-        if let Some(sibling) = placed.sibling {
+    /// Puts an entry in below a root, which grows if it has to.
+    pub fn insert(root: &mut Arc<Self>, entry: &Entry<K>, ledger: &mut Ledger<K>) {
+        if let Some(sibling) = Self::place(root, entry, ledger) {
             let old = Arc::clone(root);
             *root = Arc::new(Self::inner(ledger.new_node(), vec![old, sibling], ledger));
         }
-        placed.leaf
     }
 
     fn inner(id: NodeId, children: Vec<Arc<Self>>, ledger: &mut Ledger<K>) -> Self {
@@ -191,26 +185,17 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
         }
     }
 
-    fn place(this: &mut Arc<Self>, entry: &Entry<K>, ledger: &mut Ledger<K>) -> Placed<K> {
+    fn place(this: &mut Arc<Self>, entry: &Entry<K>, ledger: &mut Ledger<K>) -> Sibling<K> {
         let node = Arc::make_mut(this);
         if let Body::Inner(children) = &mut node.body {
             let predicates = &entry.conjunction.predicates;
             let bit = node.block.closest(predicates).unwrap_or(0);
             // A node without children is never left in a tree.
-            let Some(child) = children.get_mut(bit as usize).and_then(Option::as_mut) else {
-                return Placed {
-                    leaf: node.id,
-                    sibling: None,
-                };
-            };
-            let placed = Self::place(child, entry, ledger);
+            let child = children.get_mut(bit as usize).and_then(Option::as_mut)?;
+            let sibling = Self::place(child, entry, ledger);
             let summary = child.summary();
             node.refresh(bit, &summary);
-            let sibling = placed.sibling.and_then(|new| node.adopt(new, ledger));
-            return Placed {
-                leaf: placed.leaf,
-                sibling,
-            };
+            return sibling.and_then(|new| node.adopt(new, ledger));
         }
         let mut sibling = node.divided_if_full(ledger);
         let target = match &mut sibling {
@@ -218,10 +203,8 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
             _ => node,
         };
         target.put_entry(entry);
-        Placed {
-            leaf: target.id,
-            sibling: sibling.map(Arc::new),
-        }
+        ledger.locate(entry.key, target.id);
+        sibling.map(Arc::new)
     }
 
     fn put_entry(&mut self, entry: &Entry<K>) {
@@ -269,6 +252,9 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
         if self.block.len() < ledger.entries_max {
             return None;
         }
+        if let Some(leaves) = self.leaves() {
+            return Some(self.regroup(&leaves, ledger));
+        }
         let before = self.block.division();
         let after = self.block.used & !before;
         Some(match &self.body {
@@ -287,6 +273,35 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
                 Self::inner(ledger.new_node(), given, ledger)
             }
         })
+    }
+
+    /// Its children, if they are leaves.
+    fn leaves(&self) -> Option<Vec<Arc<Self>>> {
+        let children = self.children(self.block.used);
+        let are_leaves = !children.is_empty() && children.iter().all(|child| child.is_leaf());
+        are_leaves.then_some(children)
+    }
+
+    /// Divides what is in the leaves anew, and gives half of it away. Leaves that grew one
+    /// by one were divided when there was little to see; together they show more.
+    fn regroup(&mut self, leaves: &[Arc<Self>], ledger: &mut Ledger<K>) -> Self {
+        let mut entries = Vec::new();
+        for leaf in leaves {
+            for entry in leaf.entries(leaf.block.used) {
+                ledger.dislocate(entry.key, leaf.id);
+                entries.push(entry);
+            }
+            ledger.free_node(leaf.id);
+        }
+        let room = Room::of_leaves(ledger.entries_max);
+        let mut before = move_before(&mut entries, room);
+        let larger = before.max(entries.len() - before);
+        if before == 0 || larger > room.capacity * room.places {
+            before = entries.len() / 2;
+        }
+        let (kept, given) = entries.split_at_mut(before);
+        *self = Self::above_groups(self.id, kept, room, ledger);
+        Self::above_groups(ledger.new_node(), given, room, ledger)
     }
 
     fn leaf_of(id: NodeId, entries: &[Entry<K>]) -> Self {
@@ -408,7 +423,7 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
     }
 
     fn build_below(entries: &mut [Entry<K>], ledger: &mut Ledger<K>) -> Arc<Self> {
-        let fill = (ledger.entries_max * FILL_EIGHTHS / 8).max(2);
+        let fill = Room::of_leaves(ledger.entries_max).fill;
         let leaves = entries.len().div_ceil(fill);
         if leaves < 2 {
             let leaf = Self::leaf_of(ledger.new_node(), entries);
@@ -417,18 +432,27 @@ impl<K: Copy + Eq + std::hash::Hash> Node<K> {
             }
             return Arc::new(leaf);
         }
-        let mut groups = Vec::new();
         let room = Room {
             capacity: child_capacity(entries.len(), leaves, fill),
-            places: ledger.entries_max,
-            fill,
+            ..Room::of_leaves(ledger.entries_max)
         };
+        let id = ledger.new_node();
+        Arc::new(Self::above_groups(id, entries, room, ledger))
+    }
+
+    fn above_groups(
+        id: NodeId,
+        entries: &mut [Entry<K>],
+        room: Room,
+        ledger: &mut Ledger<K>,
+    ) -> Self {
+        let mut groups = Vec::new();
         divide(entries, room, &mut groups);
         let children = groups
             .into_iter()
             .map(|group| Self::build_below(group, ledger))
             .collect();
-        Arc::new(Self::inner(ledger.new_node(), children, ledger))
+        Self::inner(id, children, ledger)
     }
 }
 
@@ -462,6 +486,16 @@ struct Room {
 }
 
 impl Room {
+    /// Of a node above leaves.
+    fn of_leaves(entries_max: usize) -> Self {
+        let fill = (entries_max * FILL_EIGHTHS / 8).max(2);
+        Self {
+            capacity: fill,
+            places: entries_max,
+            fill,
+        }
+    }
+
     /// The places that the first of so many entries get, and the others, if there are
     /// enough.
     fn shared(self, before: usize, after: usize) -> Option<[Self; 2]> {
@@ -484,13 +518,7 @@ fn divide<'e, K>(entries: &'e mut [Entry<K>], room: Room, groups: &mut Vec<&'e m
         groups.push(entries);
         return;
     }
-    let predicates = entries.iter().map(|e| e.conjunction.predicates.as_slice());
-    let division = Division::best(predicates, entries.len().div_ceil(room.fill));
-    let mut before = division.map_or(0, |division| {
-        move_first(entries, |entry| {
-            division.is_before(&entry.conjunction.predicates)
-        })
-    });
+    let mut before = move_before(entries, room);
     let mut rooms = room.shared(before, entries.len() - before);
     if rooms.is_none() {
         // Whole groups on either side.
@@ -506,6 +534,18 @@ fn divide<'e, K>(entries: &'e mut [Entry<K>], room: Room, groups: &mut Vec<&'e m
         // Never: what is left over of whole groups needs no more places than before.
         None => groups.extend([left, right]),
     }
+}
+
+/// Moves those to the front that come first where entries are best divided in two, and
+/// tells how many that are: none if nothing tells them apart.
+fn move_before<K>(entries: &mut [Entry<K>], room: Room) -> usize {
+    let predicates = entries.iter().map(|e| e.conjunction.predicates.as_slice());
+    let division = Division::best(predicates, entries.len().div_ceil(room.fill));
+    division.map_or(0, |division| {
+        move_first(entries, |entry| {
+            division.is_before(&entry.conjunction.predicates)
+        })
+    })
 }
 
 /// Moves what is wanted to the front, and tells how many that are.
