@@ -7,6 +7,7 @@ mod block;
 mod column;
 mod cuts;
 mod division;
+mod groups;
 pub(crate) mod ledger;
 pub(crate) mod names;
 pub(crate) mod normal;
