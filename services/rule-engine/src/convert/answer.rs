@@ -88,7 +88,7 @@ fn spelt(id: Uuid, spelling: &mut [u8; 36]) -> &str {
 
 /// A number as it is told: to six significant digits, which is all that is meant by a
 /// score that was added up from single precision. 0.8, not 0.800000011920929.
-fn told(number: f64) -> f64 {
+pub(super) fn told(number: f64) -> f64 {
     const DIGITS: i32 = 6;
     if number == 0.0 || !number.is_finite() {
         return number;

@@ -4,7 +4,7 @@
 
 use attune_api::rules::v1::{FilterCause, RuleOutcome as Outcome};
 
-use super::wire::Writer;
+use super::{answer::told, wire::Writer};
 use crate::domain::decide::{
     RuleOutcome,
     trace::{CandidateTrace, Cause, Feature, Filtered, RuleTrace, ScorePart, SourceTrace, Trace},
@@ -69,7 +69,7 @@ fn rule(writer: &mut Writer, rule: &RuleTrace) {
 
 fn candidate(writer: &mut Writer, candidate: &CandidateTrace) {
     writer.text(1, [&*candidate.item_id]);
-    writer.double(2, candidate.score);
+    writer.double(2, told(candidate.score));
     for of in &candidate.parts {
         writer.within(3, |writer| part(writer, of));
     }
@@ -83,8 +83,8 @@ fn part(writer: &mut Writer, part: &ScorePart) {
         Feature::Rule(rule) => writer.text(1, ["rule/", &rule.id]),
         Feature::Fatigue => writer.text(1, ["fatigue"]),
     }
-    writer.double(2, part.value);
-    writer.double(3, part.contribution);
+    writer.double(2, told(part.value));
+    writer.double(3, told(part.contribution));
 }
 
 fn cause(cause: Cause) -> FilterCause {
