@@ -68,6 +68,7 @@ impl ServiceName {
             Self::RuleEngine => &[
                 "attune.rules.v1.RuleService",
                 "attune.rules.v1.DecisionService",
+                "attune.rules.v1.AnalysisService",
             ],
             Self::Messaging => &["attune.messaging.v1.MessagingService"],
             Self::Gateway => &[

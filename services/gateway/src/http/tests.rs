@@ -252,6 +252,7 @@ fn the_openapi_document_covers_every_route_and_refers_to_nothing_missing() {
             ("path", "rule.ruleId"),
             ("query", "updateMask"),
             ("query", "allowMissing"),
+            ("query", "draft"),
         ]
     );
     let item = &schemas["attune.catalog.v1.Item"]["properties"]["itemType"];
