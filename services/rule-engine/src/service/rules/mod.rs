@@ -5,9 +5,11 @@
 mod check;
 mod edit;
 mod learn;
+
 mod part;
 mod read;
 mod trial;
+mod written;
 
 use std::sync::Arc;
 

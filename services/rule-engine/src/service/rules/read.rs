@@ -11,7 +11,7 @@ use attune_storage::resources::{Error, Page, PageRequest, Resource};
 
 use super::{
     Rules,
-    edit::{not_found, stamped},
+    written::{not_found, stamped},
 };
 use crate::store::{
     self,
