@@ -14,7 +14,9 @@ mod store;
 
 use std::sync::Arc;
 
-use attune_api::profile::v1::profile_service_server::ProfileServiceServer;
+use attune_api::profile::v1::{
+    privacy_service_server::PrivacyServiceServer, profile_service_server::ProfileServiceServer,
+};
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
 use attune_storage::Database;
@@ -39,10 +41,14 @@ impl Profile {
 
     /// Adds what it answers to a server.
     pub fn register(&self, routes: &mut tonic::service::RoutesBuilder) {
-        let server = ProfileServiceServer::new(rpc::Rpc(self.0.clone()))
+        let rpc = rpc::Rpc(self.0.clone());
+        let profile = ProfileServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        routes.add_service(server);
+        let privacy = PrivacyServiceServer::new(rpc)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        routes.add_service(profile).add_service(privacy);
     }
 
     /// What it tells the others.

@@ -63,7 +63,10 @@ impl ServiceName {
     /// The gRPC services behind the name, as health checks ask for them.
     pub fn grpc_names(self) -> &'static [&'static str] {
         match self {
-            Self::Profile => &["attune.profile.v1.ProfileService"],
+            Self::Profile => &[
+                "attune.profile.v1.ProfileService",
+                "attune.profile.v1.PrivacyService",
+            ],
             Self::Catalog => &["attune.catalog.v1.CatalogService"],
             Self::RuleEngine => &[
                 "attune.rules.v1.RuleService",

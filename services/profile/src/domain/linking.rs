@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{Identity, Kind, Message, Occurrence, ProfileId, Traits, Who};
+use super::{Identity, Kind, Message, Occurrence, ProfileId, Traits, Who, record::Decision};
 
 /// What was known about the people a batch may concern, kept true as it is decided.
 #[derive(Debug, Default)]
@@ -55,6 +55,12 @@ pub enum Step {
     Event {
         profile_id: ProfileId,
         event: Arc<Occurrence>,
+    },
+    /// About a purpose of consent.
+    Decide {
+        profile_id: ProfileId,
+        purpose: String,
+        decision: Decision,
     },
 }
 

@@ -64,6 +64,18 @@ pub struct Outcome {
     pub links: Vec<(Identity, ProfileId)>,
     pub timeline: Vec<TimelineRow>,
     pub tellings: Vec<Telling>,
+    /// By living profile; new events are on the timeline.
+    pub touched: FxHashMap<ProfileId, Touched>,
+}
+
+/// What of a person a batch changed, for what is derived from it.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// New, or merged: whatever is derived has to be derived anew.
+    pub everything: bool,
+    pub traits: BTreeSet<String>,
+    /// By purpose.
+    pub consents: BTreeSet<String>,
 }
 
 /// Ids whose stored record the steps read; those created by them are not stored yet.
@@ -73,7 +85,8 @@ pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
         match step {
             Step::Link { profile_id, .. }
             | Step::Identify { profile_id, .. }
-            | Step::Group { profile_id, .. } => {
+            | Step::Group { profile_id, .. }
+            | Step::Decide { profile_id, .. } => {
                 needed.insert(*profile_id);
             }
             Step::Merge { survivor, merged } => needed.extend([*survivor, *merged]),
@@ -128,6 +141,7 @@ impl Execution<'_> {
                 };
                 self.stored.insert(profile_id, stored);
                 outcome.created.insert(profile_id);
+                outcome.touched(profile_id).everything = true;
                 outcome.updated(profile_id);
             }
             Step::Link {
@@ -145,6 +159,8 @@ impl Execution<'_> {
             } => {
                 if self.at(profile_id).record.set_traits(&traits, time_ms) == Change::Some {
                     outcome.updated(profile_id);
+                    let ids = traits.iter().map(|(id, _)| id.clone());
+                    outcome.touched(profile_id).traits.extend(ids);
                 }
             }
             Step::Group {
@@ -166,6 +182,16 @@ impl Execution<'_> {
                 ours.known |= other.known;
                 ours.create_ms = ours.create_ms.min(other.create_ms);
                 outcome.merged(survivor, merged);
+            }
+            Step::Decide {
+                profile_id,
+                purpose,
+                decision,
+            } => {
+                if self.at(profile_id).record.decide(&purpose, decision) == Change::Some {
+                    outcome.updated(profile_id);
+                    outcome.touched(profile_id).consents.insert(purpose);
+                }
             }
             Step::Event { profile_id, event } => {
                 let allowed = self.allowed(profile_id);
@@ -190,6 +216,10 @@ impl Execution<'_> {
 }
 
 impl Outcome {
+    fn touched(&mut self, profile_id: ProfileId) -> &mut Touched {
+        self.touched.entry(profile_id).or_default()
+    }
+
     /// Told once per batch, at the first change.
     fn updated(&mut self, profile_id: ProfileId) {
         let first = self.changed.insert(profile_id);
@@ -210,6 +240,7 @@ impl Outcome {
     fn merged(&mut self, survivor: ProfileId, merged: ProfileId) {
         self.changed.insert(survivor);
         self.merges.push((survivor, merged));
+        self.touched(survivor).everything = true;
         self.tell(survivor, Told::Merged { merged });
     }
 
@@ -239,6 +270,9 @@ impl Outcome {
         }
         for row in &mut self.timeline {
             row.profile_id = settled(row.profile_id);
+        }
+        for merged in merged.keys() {
+            self.touched.remove(merged);
         }
     }
 }

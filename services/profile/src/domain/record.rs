@@ -79,7 +79,7 @@ impl Record {
     /// A decision older than the one at hand changes nothing, nor does the same again.
     pub fn decide(&mut self, purpose: &str, decision: Decision) -> Change {
         match self.consents.get(purpose) {
-            Some(held) if held.time_ms > decision.time_ms || *held == decision => Change::None,
+            Some(held) if !held.gives_way_to(&decision) => Change::None,
             _ => {
                 self.consents.insert(purpose.to_owned(), decision);
                 Change::Some
@@ -114,6 +114,13 @@ impl Record {
     /// Current traits, without the removed ones.
     pub fn current_traits(&self) -> Struct {
         current(&self.traits)
+    }
+}
+
+impl Decision {
+    /// To a later one that says something else.
+    pub fn gives_way_to(&self, other: &Self) -> bool {
+        self.time_ms <= other.time_ms && self != other
     }
 }
 

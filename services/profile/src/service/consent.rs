@@ -7,17 +7,13 @@ use attune_storage::Tx;
 use futures::FutureExt;
 
 use super::{
-    Service, Shared,
-    pipeline::{Done, Job},
+    Service, Shared, lookup,
+    write::{self, Asked, Written},
 };
 use crate::{
     Error,
-    domain::{
-        ProfileId,
-        outcome::{Telling, Told},
-        record::{Change, Decision},
-    },
-    store::{self, outbox, profiles},
+    domain::{ProfileId, linking::Step, record::Decision},
+    store::{self, profiles},
 };
 
 /// A decision on its way in.
@@ -37,65 +33,59 @@ pub struct ConsentChange {
 impl Service {
     /// What holds for the purpose afterwards: this, or a later decision.
     pub async fn set_consent(&self, change: ConsentChange) -> Result<Decision, Error> {
-        match self.writer.submit(Job::Consent(Arc::new(change))).await?? {
-            Done::Consent(decision) => Ok(decision),
-            Done::Messages(_) => Err(attune_storage::Error::Panicked.into()),
-        }
+        let change = Arc::new(change);
+        self.in_turn(move |shared| async move { write(&shared, change).await }.boxed())
+            .await
     }
 }
 
-/// What became of it.
-struct Written {
-    profile_id: ProfileId,
-    held: Decision,
-    change: Change,
-}
-
-pub async fn write(shared: &Shared, change: Arc<ConsentChange>) -> Result<Decision, Error> {
-    let workspace = change.workspace.clone();
-    let written = shared
+async fn write(shared: &Arc<Shared>, change: Arc<ConsentChange>) -> Result<Decision, Error> {
+    let tried = shared.clone();
+    let (held, written) = shared
         .database
         .write(move |tx| {
-            let change = change.clone();
-            async move { decide(tx, &change).await }.boxed()
+            let (shared, change) = (tried.clone(), change.clone());
+            async move { decide(&shared, tx, &change).await }.boxed()
         })
         .await?;
-    if written.change == Change::Some {
-        shared.own.committed(&shared.database, 1);
-        // What was withheld until now has to be read, and the other way round nothing
-        // personal may stay: one rule for both.
-        let key = shared.memory.profile_key(&workspace, written.profile_id);
-        shared.memory.forget_profile(key);
-    }
-    Ok(written.held)
+    write::committed(shared, written.as_slice());
+    Ok(held)
 }
 
-async fn decide(tx: &mut Tx, change: &ConsentChange) -> Result<Written, Error> {
-    store::lock(tx, 0).await?;
+/// What holds, and what was written for it to hold.
+async fn decide(
+    shared: &Shared,
+    tx: &mut Tx,
+    change: &ConsentChange,
+) -> Result<(Decision, Option<Written>), Error> {
+    let mut turn = store::lock(tx, 0).await?;
     let workspace = &change.workspace;
-    let profile_id = living(tx, workspace, change.profile_id).await?;
-    let mut stored = profiles::stored(tx, workspace, &[profile_id]).await?;
-    let Some(profile) = stored.get_mut(&profile_id) else {
-        return Err(Error::ProfileNotFound(profile_id.to_string()));
-    };
-    let now_ms = attune_api::time::now_ms();
-    let decision = decision(change, profile.record.consents.get(&change.purpose), now_ms);
-    let changed = profile.record.decide(&change.purpose, decision.clone());
-    let held = profile.record.consents.get(&change.purpose).cloned();
-    if changed == Change::Some {
-        profiles::put(tx, workspace, stored.iter(), now_ms).await?;
-        let telling = Telling {
-            profile_id,
-            told: Told::Updated,
-            origin: 0,
-        };
-        outbox::tell(tx, workspace, &change.traceparent, &telling).await?;
+    let found = lookup::people(shared, tx, workspace, &[change.profile_id]).await?;
+    let unknown = || Error::ProfileNotFound(change.profile_id.to_string());
+    let profile_id = found
+        .directory
+        .living(change.profile_id)
+        .ok_or_else(unknown)?;
+    let stored = profiles::stored(tx, workspace, &[profile_id]).await?;
+    let record = &stored.get(&profile_id).ok_or_else(unknown)?.record;
+    let held = record.consents.get(&change.purpose);
+    let decision = decision(change, held, attune_api::time::now_ms());
+    if let Some(held) = held.filter(|held| !held.gives_way_to(&decision)) {
+        return Ok((held.clone(), None));
     }
-    Ok(Written {
+    let step = Step::Decide {
         profile_id,
-        held: held.unwrap_or(decision),
-        change: changed,
-    })
+        purpose: change.purpose.clone(),
+        decision: decision.clone(),
+    };
+    let asked = Asked {
+        workspace: workspace.clone(),
+        steps: vec![vec![step]],
+        traceparents: vec![change.traceparent.clone()],
+        found,
+    };
+    let written = write::carry_out(shared, tx, &mut turn, asked).await?;
+    Ok((decision, Some(written)))
 }
 
 /// The decision to be recorded. Without a time, the same decision again is the one that
@@ -114,16 +104,4 @@ fn decision(change: &ConsentChange, held: Option<&Decision>, now_ms: i64) -> Dec
         }
     }
     decision
-}
-
-async fn living(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    profile_id: ProfileId,
-) -> Result<ProfileId, Error> {
-    let standings = profiles::standings(tx, workspace, &[profile_id]).await?;
-    match standings.first() {
-        Some(standing) => Ok(standing.merged_into.unwrap_or(profile_id)),
-        None => Err(Error::ProfileNotFound(profile_id.to_string())),
-    }
 }

@@ -8,7 +8,10 @@ use attune_storage::{Database, Error, StoredEntry};
 use parking_lot::Mutex;
 
 use super::Shared;
-use crate::{domain::ProfileId, store::outbox};
+use crate::{
+    domain::ProfileId,
+    store::{self, outbox},
+};
 
 /// How often other processes' changes are looked for.
 const POLL: Duration = Duration::from_millis(100);
@@ -81,6 +84,10 @@ pub async fn run(shared: std::sync::Arc<Shared>, tasks: Tasks) {
                     Err(error) => warn(&error),
                 }
             }
+            Err(error) => warn(&error),
+        }
+        match store::revision(&shared.database).await {
+            Ok(revision) => shared.declared.raise(revision),
             Err(error) => warn(&error),
         }
         if tasks.sleep(POLL).await == attune_rpc::Slept::UntilStopped {

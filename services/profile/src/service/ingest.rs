@@ -7,23 +7,20 @@ use std::sync::Arc;
 use attune_errors::Violations;
 use attune_storage::Tx;
 use futures::FutureExt;
-use rustc_hash::FxHashMap;
 
 use super::{
     Service, Shared,
     lookup::{self, Found},
-    pipeline::{Done, Job},
-    remember,
+    pipeline::Job,
+    write::{self, Asked, Written},
 };
 use crate::{
     Error,
     domain::{
         Kind, Message, ProfileId, Who,
         linking::{Directory, Step},
-        outcome::{self, Execution, Outcome},
     },
-    memory::Noted,
-    store::{self, identities, outbox, profiles, timeline},
+    store::{self, Turn, timeline},
 };
 
 /// One request's messages.
@@ -50,6 +47,9 @@ pub enum Status {
 
 type Results = std::result::Result<Vec<Result>, Error>;
 
+/// With the place of each submission in the batch.
+type Answers = Vec<(usize, Results)>;
+
 impl Service {
     /// All of the messages, or none. Returns after they are durable and the next
     /// snapshot shows them.
@@ -60,10 +60,7 @@ impl Service {
             .try_acquire_many(count)
             .map_err(|_| Error::Overloaded)?;
         let job = Job::Messages(Arc::new(submission));
-        match self.writer.submit(job).await?? {
-            Done::Messages(results) => Ok(results),
-            Done::Consent(_) => Err(attune_storage::Error::Panicked.into()),
-        }
+        self.writer.submit(job).await?
     }
 }
 
@@ -84,13 +81,12 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     let mut answers: Vec<Results> = Vec::new();
     match written {
         Ok(parts) => {
-            let told: usize = parts.iter().map(|p| p.outcome.tellings.len()).sum();
-            shared.own.committed(&shared.database, told);
+            let (written, of_parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            write::committed(shared, &written);
             answers.resize_with(count, || Ok(Vec::new()));
-            for part in parts {
-                remember::remember(shared, &part);
-                measure(shared, &part);
-                for (index, results) in part.answers {
+            for (written, of_part) in written.iter().zip(of_parts) {
+                measure(shared, written, &of_part);
+                for (index, results) in of_part {
                     answers[index] = results;
                 }
             }
@@ -100,9 +96,8 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     answers
 }
 
-fn measure(shared: &Shared, written: &Written) {
-    let answers = written
-        .answers
+fn measure(shared: &Shared, written: &Written, answers: &Answers) {
+    let answers = answers
         .iter()
         .filter_map(|(_, answer)| answer.as_ref().ok());
     let results: Vec<&Result> = answers.flatten().collect();
@@ -141,28 +136,17 @@ fn by_workspace(submissions: Vec<Arc<Submission>>) -> Vec<Part> {
     parts
 }
 
-/// What is to be remembered and answered after the commit.
-pub struct Written {
-    pub workspace: Arc<str>,
-    pub outcome: Outcome,
-    pub found: Found,
-    pub noted: FxHashMap<ProfileId, Noted>,
-    answers: Vec<(usize, Results)>,
-}
-
 async fn write_parts(
     shared: &Shared,
     tx: &mut Tx,
     parts: &[Part],
-) -> std::result::Result<Vec<Written>, Error> {
+) -> std::result::Result<Vec<(Written, Answers)>, Error> {
     let submissions = parts.iter().flat_map(|part| &part.submissions);
     let count: usize = submissions.map(|(_, s)| s.messages.len()).sum();
-    let mut sequence = store::lock(tx, count).await?;
+    let mut turn = store::lock(tx, count).await?;
     let mut written = Vec::with_capacity(parts.len());
     for part in parts {
-        let part = write_part(shared, tx, part, sequence).await?;
-        sequence += i64::try_from(part.outcome.timeline.len()).unwrap_or(i64::MAX);
-        written.push(part);
+        written.push(write_part(shared, tx, part, &mut turn).await?);
     }
     Ok(written)
 }
@@ -171,36 +155,22 @@ async fn write_part(
     shared: &Shared,
     tx: &mut Tx,
     part: &Part,
-    sequence: i64,
-) -> std::result::Result<Written, Error> {
+    turn: &mut Turn,
+) -> std::result::Result<(Written, Answers), Error> {
     let submissions = part.submissions.iter().map(|(_, s)| &**s);
     let mut found = lookup::look_up(shared, tx, &part.workspace, submissions).await?;
     let decided = decide(&mut found, part);
-    let needed: Vec<_> = outcome::records_needed(&decided.steps)
-        .into_iter()
-        .collect();
     let now_ms = attune_api::time::now_ms();
-    let execution = Execution {
-        stored: profiles::stored(tx, &part.workspace, &needed).await?,
-        allowed: &found.allowed,
-        default_consent: shared.default_consent(),
-        now_ms,
-    };
-    let outcome = execution.run(decided.steps);
-    store_outcome(tx, &part.workspace, &outcome, sequence, now_ms).await?;
     timeline::remember(tx, &part.workspace, &decided.others, now_ms).await?;
-    for telling in &outcome.tellings {
-        let traceparent = &part.submissions[telling.origin].1.traceparent;
-        outbox::tell(tx, &part.workspace, traceparent, telling).await?;
-    }
-    let noted = remember::note(shared, &part.workspace, &outcome);
-    Ok(Written {
+    let traceparents = part.submissions.iter().map(|(_, s)| s.traceparent.clone());
+    let asked = Asked {
         workspace: part.workspace.clone(),
-        outcome,
+        steps: decided.steps,
+        traceparents: traceparents.collect(),
         found,
-        noted,
-        answers: decided.answers,
-    })
+    };
+    let written = write::carry_out(shared, tx, turn, asked).await?;
+    Ok((written, decided.answers))
 }
 
 /// What a batch comes to before records are looked at.
@@ -208,7 +178,7 @@ async fn write_part(
 struct Decided {
     /// By submission.
     steps: Vec<Vec<Step>>,
-    answers: Vec<(usize, Results)>,
+    answers: Answers,
     /// Messages that are no events.
     others: Vec<(Arc<str>, ProfileId)>,
 }
@@ -284,22 +254,4 @@ fn decide_all(
         });
     }
     results
-}
-
-async fn store_outcome(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    outcome: &Outcome,
-    sequence: i64,
-    now_ms: i64,
-) -> std::result::Result<(), Error> {
-    profiles::put(tx, workspace, outcome.profiles.iter(), now_ms).await?;
-    for (survivor, merged) in &outcome.merges {
-        profiles::lead_to(tx, workspace, *merged, *survivor, now_ms).await?;
-        identities::hand_over(tx, workspace, *merged, *survivor).await?;
-        timeline::hand_over(tx, workspace, *merged, *survivor).await?;
-    }
-    identities::link(tx, workspace, &outcome.links, now_ms).await?;
-    timeline::append(tx, workspace, &outcome.timeline, sequence).await?;
-    Ok(())
 }

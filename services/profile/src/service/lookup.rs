@@ -48,6 +48,19 @@ pub async fn look_up<'a>(
     Ok(found)
 }
 
+/// For a change of people by their ids, which may be of merged ones.
+pub async fn people(
+    shared: &Shared,
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    ids: &[ProfileId],
+) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let wanted = ids.iter().copied().collect();
+    find_profiles(shared, tx, workspace, wanted, &mut found).await?;
+    Ok(found)
+}
+
 /// The identities a message names.
 fn identities_of(message: &Message) -> impl Iterator<Item = &Identity> {
     let named = match &message.who {

@@ -2,6 +2,7 @@
 //! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
 
 pub mod consent;
+pub mod declarations;
 pub mod follow;
 pub mod ingest;
 mod lookup;
@@ -9,6 +10,7 @@ pub mod pipeline;
 pub mod read;
 mod remember;
 pub mod snapshot;
+pub mod write;
 
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ pub struct Shared {
     pub metrics: Metrics,
     pub own: follow::OwnEntries,
     pub turns: Turns,
+    pub declared: declarations::Declared,
 }
 
 /// Locks by which readers of the same profile take turns.
@@ -71,14 +74,17 @@ impl Service {
     pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
         let own = follow::OwnEntries::since(database.log_head().await?);
         let room = usize::try_from(config.messages_waiting_max).unwrap_or(usize::MAX);
+        let revision = crate::store::revision(&database).await?;
         let shared = Arc::new(Shared {
             memory: Memory::new(&config),
             metrics: Metrics::new(),
             own,
             turns: Turns::new(),
+            declared: declarations::Declared::default(),
             config,
             database,
         });
+        shared.declared.raise(revision);
         Ok(Self {
             writer: Pipeline::spawn(shared.clone()),
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),

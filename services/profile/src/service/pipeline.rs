@@ -8,10 +8,10 @@ use attune_storage::{Batcher, BatcherOptions};
 
 use super::{
     Shared,
-    consent::{self, ConsentChange},
     ingest::{self, Submission},
+    write::InTurn,
 };
-use crate::{Error, domain::record::Decision};
+use crate::Error;
 
 /// Messages in one transaction, unless a single request brings more.
 const CHUNK_MESSAGES: usize = 1_024;
@@ -22,18 +22,14 @@ const BATCH_MAX: NonZeroUsize = match NonZeroUsize::new(1_024) {
 };
 
 /// A write that waits for its turn.
-#[derive(Debug)]
 pub enum Job {
     Messages(Arc<Submission>),
-    Consent(Arc<ConsentChange>),
+    /// Anything else; it tells whoever asked itself.
+    Other(InTurn),
 }
 
-/// What a write led to.
-#[derive(Debug)]
-pub enum Done {
-    Messages(Vec<ingest::Result>),
-    Consent(Decision),
-}
+/// What became of a job's messages; nothing for other jobs.
+pub type Done = Vec<ingest::Result>;
 
 pub type Writer = Batcher<Job, Result<Done, Error>>;
 
@@ -64,10 +60,11 @@ async fn run(shared: Arc<Shared>, jobs: Vec<Job>) -> Vec<Result<Done, Error>> {
                 messages += more;
                 chunk.push(submission);
             }
-            Job::Consent(change) => {
+            Job::Other(work) => {
                 flush(&shared, &mut chunk, &mut done).await;
                 messages = 0;
-                done.push(consent::write(&shared, change).await.map(Done::Consent));
+                work(shared.clone()).await;
+                done.push(Ok(Vec::new()));
             }
         }
     }
@@ -84,6 +81,5 @@ async fn flush(
         return;
     }
     let submissions = std::mem::take(chunk);
-    let results = ingest::write(shared, submissions).await;
-    done.extend(results.into_iter().map(|r| r.map(Done::Messages)));
+    done.extend(ingest::write(shared, submissions).await);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Shared, ingest::Written};
+use super::{Shared, write::Written};
 use crate::{
     domain::{
         Identity, ProfileId,

@@ -8,18 +8,60 @@ pub mod outbox;
 pub mod profiles;
 pub mod timeline;
 
-use attune_storage::{Error, Migrations, Tx, args};
+use attune_storage::{Database, Error, Migrations, Tx, args};
 
 /// The schema of this service's database.
-pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_profiles.sql"];
+pub static MIGRATIONS: Migrations =
+    attune_storage::migrations!["0001_profiles.sql", "0010_revisions.sql"];
 
-/// Makes this the only writer until the commit, and reserves `count` sequence numbers;
-/// returns the first.
-pub async fn lock(tx: &mut Tx, count: usize) -> Result<i64, Error> {
-    const TAKE: &str =
-        "update writers set sequence = sequence + $1 where id = 1 returning sequence";
+/// A writer's turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// The first sequence number that is free.
+    next: i64,
+    /// Of what is declared; see `0010_revisions.sql`.
+    pub revision: i64,
+}
+
+impl Turn {
+    /// The first of `count` sequence numbers.
+    pub fn take(&mut self, count: usize) -> i64 {
+        let first = self.next;
+        self.next = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+        first
+    }
+}
+
+/// Makes this the only writer until the commit, with `count` sequence numbers to take.
+pub async fn lock(tx: &mut Tx, count: usize) -> Result<Turn, Error> {
+    const TAKE: &str = "update writers set sequence = sequence + $1 where id = 1 \
+         returning sequence, revision";
+    turn(tx, TAKE, count).await
+}
+
+/// As [`lock`], for a write that changes what a workspace declares.
+pub async fn lock_to_declare(tx: &mut Tx) -> Result<Turn, Error> {
+    const DECLARE: &str = "update writers set sequence = sequence + $1, \
+         revision = revision + 1 where id = 1 returning sequence, revision";
+    turn(tx, DECLARE, 0).await
+}
+
+async fn turn(tx: &mut Tx, sql: &'static str, count: usize) -> Result<Turn, Error> {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let row = tx.fetch_optional(TAKE, args![count]).await?;
-    let last: i64 = row.map_or(Ok(0), |row| row.get(0))?;
-    Ok(last - count + 1)
+    let row = tx.fetch_optional(sql, args![count]).await?;
+    let (last, revision) = match row {
+        Some(row) => (row.get::<i64>(0)?, row.get(1)?),
+        None => (0, 0),
+    };
+    Ok(Turn {
+        next: last - count + 1,
+        revision,
+    })
+}
+
+/// The revision of what is declared, as it was committed last.
+pub async fn revision(database: &Database) -> Result<i64, Error> {
+    const REVISION: &str = "select revision from writers where id = 1";
+    let row = database.fetch_optional(REVISION, args![]).await?;
+    row.map_or(Ok(0), |row| row.get(0))
 }

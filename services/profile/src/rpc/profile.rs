@@ -9,27 +9,16 @@ use attune_api::profile::v1::{
     profile_service_server::ProfileService,
 };
 use attune_rpc::Caller;
-use http::HeaderMap;
 use tonic::{Request, Response, Status};
 
+use super::{Rpc, answer, traceparent};
 use crate::{
-    Error, convert,
+    convert,
     service::{
-        Service,
         ingest::{self, Submission},
         read,
     },
 };
-
-/// Serves [`ProfileService`].
-#[derive(Clone)]
-pub struct Rpc(pub Arc<Service>);
-
-fn answer<T>(caller: &Caller, result: Result<T, Error>) -> Result<Response<T>, Status> {
-    result
-        .map(Response::new)
-        .map_err(|error| error.into_status(caller.request_id.as_str()))
-}
 
 #[tonic::async_trait]
 impl ProfileService for Rpc {
@@ -149,15 +138,4 @@ fn ingested(ids: &[Arc<str>], results: Vec<ingest::Result>) -> IngestResponse {
     IngestResponse {
         results: results.collect(),
     }
-}
-
-/// The W3C context of the call, to travel on with what it changes.
-fn traceparent() -> String {
-    if !attune_telemetry::exporting() {
-        return String::new();
-    }
-    let mut headers = HeaderMap::new();
-    attune_telemetry::inject_current(&mut headers);
-    let value = headers.get("traceparent").and_then(|v| v.to_str().ok());
-    value.unwrap_or_default().to_owned()
 }

@@ -1,0 +1,134 @@
+//! What belongs to the person: purposes and preferences, merges that can be undone,
+//! export, erasure and the record of who looked.
+
+use attune_api::profile::v1::{
+    CreatePurposeRequest, DeletePurposeRequest, EraseProfileRequest, Erasure, ExportPart,
+    ExportProfileRequest, GetPreferencesRequest, GetPurposeRequest, ListAuditEntriesRequest,
+    ListAuditEntriesResponse, ListConsentHistoryRequest, ListConsentHistoryResponse,
+    ListMergesRequest, ListMergesResponse, ListPurposesRequest, ListPurposesResponse, Merge,
+    MergeProfilesRequest, Preferences, Purpose, SetConsentStringRequest, SetConsentStringResponse,
+    UnmergeProfilesRequest, UnmergeProfilesResponse, UpdatePreferencesRequest,
+    UpdatePurposeRequest, VerifyAuditRequest, VerifyAuditResponse,
+    privacy_service_server::PrivacyService,
+};
+use futures::stream::BoxStream;
+use tonic::{Request, Response, Status};
+
+use super::Rpc;
+
+#[tonic::async_trait]
+impl PrivacyService for Rpc {
+    async fn create_purpose(
+        &self,
+        _request: Request<CreatePurposeRequest>,
+    ) -> Result<Response<Purpose>, Status> {
+        Err(Status::unimplemented("CreatePurpose"))
+    }
+
+    async fn get_purpose(
+        &self,
+        _request: Request<GetPurposeRequest>,
+    ) -> Result<Response<Purpose>, Status> {
+        Err(Status::unimplemented("GetPurpose"))
+    }
+
+    async fn list_purposes(
+        &self,
+        _request: Request<ListPurposesRequest>,
+    ) -> Result<Response<ListPurposesResponse>, Status> {
+        Err(Status::unimplemented("ListPurposes"))
+    }
+
+    async fn update_purpose(
+        &self,
+        _request: Request<UpdatePurposeRequest>,
+    ) -> Result<Response<Purpose>, Status> {
+        Err(Status::unimplemented("UpdatePurpose"))
+    }
+
+    async fn delete_purpose(
+        &self,
+        _request: Request<DeletePurposeRequest>,
+    ) -> Result<Response<()>, Status> {
+        Err(Status::unimplemented("DeletePurpose"))
+    }
+
+    async fn set_consent_string(
+        &self,
+        _request: Request<SetConsentStringRequest>,
+    ) -> Result<Response<SetConsentStringResponse>, Status> {
+        Err(Status::unimplemented("SetConsentString"))
+    }
+
+    async fn list_consent_history(
+        &self,
+        _request: Request<ListConsentHistoryRequest>,
+    ) -> Result<Response<ListConsentHistoryResponse>, Status> {
+        Err(Status::unimplemented("ListConsentHistory"))
+    }
+
+    async fn get_preferences(
+        &self,
+        _request: Request<GetPreferencesRequest>,
+    ) -> Result<Response<Preferences>, Status> {
+        Err(Status::unimplemented("GetPreferences"))
+    }
+
+    async fn update_preferences(
+        &self,
+        _request: Request<UpdatePreferencesRequest>,
+    ) -> Result<Response<Preferences>, Status> {
+        Err(Status::unimplemented("UpdatePreferences"))
+    }
+
+    async fn merge_profiles(
+        &self,
+        _request: Request<MergeProfilesRequest>,
+    ) -> Result<Response<Merge>, Status> {
+        Err(Status::unimplemented("MergeProfiles"))
+    }
+
+    async fn unmerge_profiles(
+        &self,
+        _request: Request<UnmergeProfilesRequest>,
+    ) -> Result<Response<UnmergeProfilesResponse>, Status> {
+        Err(Status::unimplemented("UnmergeProfiles"))
+    }
+
+    async fn list_merges(
+        &self,
+        _request: Request<ListMergesRequest>,
+    ) -> Result<Response<ListMergesResponse>, Status> {
+        Err(Status::unimplemented("ListMerges"))
+    }
+
+    type ExportProfileStream = BoxStream<'static, Result<ExportPart, Status>>;
+
+    async fn export_profile(
+        &self,
+        _request: Request<ExportProfileRequest>,
+    ) -> Result<Response<Self::ExportProfileStream>, Status> {
+        Err(Status::unimplemented("ExportProfile"))
+    }
+
+    async fn erase_profile(
+        &self,
+        _request: Request<EraseProfileRequest>,
+    ) -> Result<Response<Erasure>, Status> {
+        Err(Status::unimplemented("EraseProfile"))
+    }
+
+    async fn list_audit_entries(
+        &self,
+        _request: Request<ListAuditEntriesRequest>,
+    ) -> Result<Response<ListAuditEntriesResponse>, Status> {
+        Err(Status::unimplemented("ListAuditEntries"))
+    }
+
+    async fn verify_audit(
+        &self,
+        _request: Request<VerifyAuditRequest>,
+    ) -> Result<Response<VerifyAuditResponse>, Status> {
+        Err(Status::unimplemented("VerifyAudit"))
+    }
+}

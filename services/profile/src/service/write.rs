@@ -1,0 +1,139 @@
+//! What every change of a person has in common, whoever asked for it: the steps it was
+//! decided to take are carried out on the records they concern, written, told to the
+//! log, and after the commit memory follows. Decides nothing about who is who.
+
+use std::sync::Arc;
+
+use attune_storage::Tx;
+use futures::future::BoxFuture;
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+
+use super::{Service, Shared, declarations::Declarations, lookup::Found, pipeline::Job, remember};
+use crate::{
+    Error,
+    domain::{
+        ProfileId,
+        linking::Step,
+        outcome::{self, Execution, Outcome},
+    },
+    memory::Noted,
+    store::{Turn, identities, outbox, profiles, timeline},
+};
+
+/// Steps of one workspace on their way into the database.
+pub struct Asked {
+    pub workspace: Arc<str>,
+    /// By request, in order.
+    pub steps: Vec<Vec<Step>>,
+    /// W3C trace context of each request; empty if none.
+    pub traceparents: Vec<String>,
+    /// What was looked up of the people they concern.
+    pub found: Found,
+}
+
+/// What is to be remembered after the commit.
+pub struct Written {
+    pub workspace: Arc<str>,
+    pub outcome: Outcome,
+    pub found: Found,
+    pub noted: FxHashMap<ProfileId, Noted>,
+    pub declared: Arc<Declarations>,
+}
+
+/// Carries steps out, inside the transaction whose turn this is. Takes the sequence
+/// numbers it needs from `turn`.
+pub async fn carry_out(
+    shared: &Shared,
+    tx: &mut Tx,
+    turn: &mut Turn,
+    asked: Asked,
+) -> Result<Written, Error> {
+    let Asked {
+        workspace,
+        steps,
+        traceparents,
+        found,
+    } = asked;
+    let declared = shared
+        .declared
+        .at(&shared.database, &workspace, turn.revision)
+        .await?;
+    let needed: Vec<_> = outcome::records_needed(&steps).into_iter().collect();
+    let now_ms = attune_api::time::now_ms();
+    let execution = Execution {
+        stored: profiles::stored(tx, &workspace, &needed).await?,
+        allowed: &found.allowed,
+        default_consent: shared.default_consent(),
+        now_ms,
+    };
+    let outcome = execution.run(steps);
+    store(tx, &workspace, &outcome, turn, now_ms).await?;
+    for telling in &outcome.tellings {
+        let traceparent = traceparents.get(telling.origin).map_or("", String::as_str);
+        outbox::tell(tx, &workspace, traceparent, telling).await?;
+    }
+    let noted = remember::note(shared, &workspace, &outcome);
+    Ok(Written {
+        workspace,
+        outcome,
+        found,
+        noted,
+        declared,
+    })
+}
+
+async fn store(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    outcome: &Outcome,
+    turn: &mut Turn,
+    now_ms: i64,
+) -> Result<(), Error> {
+    profiles::put(tx, workspace, outcome.profiles.iter(), now_ms).await?;
+    for (survivor, merged) in &outcome.merges {
+        profiles::lead_to(tx, workspace, *merged, *survivor, now_ms).await?;
+        identities::hand_over(tx, workspace, *merged, *survivor).await?;
+        timeline::hand_over(tx, workspace, *merged, *survivor).await?;
+    }
+    identities::link(tx, workspace, &outcome.links, now_ms).await?;
+    let sequence = turn.take(outcome.timeline.len());
+    timeline::append(tx, workspace, &outcome.timeline, sequence).await?;
+    Ok(())
+}
+
+/// After the commit of everything in `written`, which was one transaction.
+pub fn committed(shared: &Shared, written: &[Written]) {
+    let told: usize = written.iter().map(|w| w.outcome.tellings.len()).sum();
+    shared.own.committed(&shared.database, told);
+    for written in written {
+        remember::remember(shared, written);
+    }
+}
+
+/// A write that is no message, in its turn.
+pub type InTurn = Box<dyn FnOnce(Arc<Shared>) -> BoxFuture<'static, ()> + Send>;
+
+impl Service {
+    /// Runs a write while no other of this process does, in its order among the
+    /// messages around it. It opens its own transaction and, after the commit, brings
+    /// memory up to date before it returns.
+    pub async fn in_turn<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Shared>) -> BoxFuture<'static, Result<T, Error>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let work: InTurn = Box::new(move |shared| {
+            Box::pin(async move {
+                // Nobody listens where the caller has gone; the write stands.
+                let _ = sender.send(work(shared).await);
+            })
+        });
+        self.writer.submit(Job::Other(work)).await??;
+        // Dropped unsent only where the work panicked.
+        receiver
+            .await
+            .map_err(|_| attune_storage::Error::Panicked)?
+    }
+}
