@@ -88,6 +88,7 @@ pub fn message(sent: BatchMessage, setting: &Setting) -> (IngestMessage, Shape) 
         channel: channel(context.as_ref()),
         context,
         kind,
+        ..IngestMessage::default()
     };
     let shape = Shape {
         identities: fields,

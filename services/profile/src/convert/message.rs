@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use attune_api::{
-    profile::v1::{AliasMessage, EventMessage, GroupMessage, IngestMessage, ingest_message},
+    profile::v1::{
+        AliasMessage, EventMessage, GroupMessage, IngestMessage, Origin, Party, ingest_message,
+    },
     r#type::v1 as types,
 };
 use attune_errors::Violations;
@@ -14,7 +16,7 @@ use super::{identity, text, time};
 use crate::{
     config::Config,
     domain::{
-        Identity, Kind, Message, Occurrence, Traits, Who,
+        Identity, Kind, Message, Occurrence, Provenance, Traits, Who,
         event::{Sent, event_type},
     },
 };
@@ -23,6 +25,7 @@ use crate::{
 pub const MESSAGES_MAX: usize = 1_000;
 const MESSAGE_ID_CHARS_MAX: usize = 256;
 const TRAIT_ID_CHARS_MAX: usize = 128;
+const SOURCE_CHARS_MAX: usize = 128;
 
 /// All of them, or all that is wrong with them.
 pub fn messages(
@@ -36,8 +39,12 @@ pub fn messages(
         return Err(violations);
     }
     let mut taken = Vec::with_capacity(sent.len());
+    let mut reader = Reader {
+        config,
+        now_ms,
+        provenance: Arc::default(),
+    };
     for (index, message) in sent.into_iter().enumerate() {
-        let reader = Reader { config, now_ms };
         // The path is only put together where something is wrong.
         let mut own = Violations::new();
         taken.extend(reader.message(message, &mut own));
@@ -50,10 +57,12 @@ pub fn messages(
 struct Reader<'a> {
     config: &'a Config,
     now_ms: i64,
+    /// Of the message before, which most of a request have in common.
+    provenance: Arc<Provenance>,
 }
 
 impl Reader<'_> {
-    fn message(&self, sent: IngestMessage, violations: &mut Violations) -> Option<Message> {
+    fn message(&mut self, sent: IngestMessage, violations: &mut Violations) -> Option<Message> {
         self.message_id(&sent.message_id, violations);
         let who = who(&sent.identities, &sent.profile_id, violations);
         let received = sent.receive_time.as_ref();
@@ -69,6 +78,7 @@ impl Reader<'_> {
             violations.within("context", |v| self.values(context, v));
         }
         let id: Arc<str> = sent.message_id.as_str().into();
+        let provenance = self.provenance(&sent, violations);
         let event = |message: EventMessage| Sent {
             event_id: sent.message_id,
             name: message.name,
@@ -83,6 +93,7 @@ impl Reader<'_> {
             id,
             who: who?,
             time_ms: time_ms?,
+            provenance: provenance?,
             kind: kind?,
         })
     }
@@ -95,6 +106,40 @@ impl Reader<'_> {
                 "must be 1 to 256 characters without control characters",
             );
         }
+    }
+
+    fn provenance(
+        &mut self,
+        sent: &IngestMessage,
+        violations: &mut Violations,
+    ) -> Option<Arc<Provenance>> {
+        let before = violations.len();
+        let source = &sent.source;
+        if source.chars().count() > SOURCE_CHARS_MAX || source.chars().any(char::is_control) {
+            violations.push(
+                "source",
+                "must be at most 128 characters without control characters",
+            );
+        }
+        let (party, origin) = (Party::try_from(sent.party), Origin::try_from(sent.origin));
+        if party.is_err() {
+            violations.push("party", "must be one of the parties that there are");
+        }
+        if origin.is_err() {
+            violations.push("origin", "must be one of the origins that there are");
+        }
+        let (Ok(party), Ok(origin)) = (party, origin) else {
+            return None;
+        };
+        let held = &self.provenance;
+        if *held.source != **source || (held.party, held.origin) != (party, origin) {
+            self.provenance = Arc::new(Provenance {
+                source: source.as_str().into(),
+                party,
+                origin,
+            });
+        }
+        (violations.len() == before).then(|| self.provenance.clone())
     }
 
     fn kind(

@@ -156,7 +156,11 @@ mod tests {
             (Union, &sets, (json!(["a", "b", "c"]), 3)),
             // What does not fit is decided by time.
             (Max, &mixed, (json!("many"), 20)),
-            (Max, &[(json!(5), 9), (json!("2024-05-01"), 1)], (json!(5), 9)),
+            (
+                Max,
+                &[(json!(5), 9), (json!("2024-05-01"), 1)],
+                (json!(5), 9),
+            ),
             (Sum, &mixed, (json!("many"), 20)),
             (Union, &numbers, (json!(5), 10)),
             (Max, &[(json!(null), 4), (json!(null), 8)], (json!(null), 8)),

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{Identity, Kind, Message, Occurrence, ProfileId, Traits, Who, record::Decision};
+use super::{
+    Identity, Kind, Message, Occurrence, ProfileId, Provenance, Traits, Who, record::Decision,
+};
 
 /// What was known about the people a batch may concern, kept true as it is decided.
 #[derive(Debug, Default)]
@@ -45,12 +47,14 @@ pub enum Step {
         profile_id: ProfileId,
         traits: Traits,
         time_ms: i64,
+        provenance: Arc<Provenance>,
     },
     Group {
         profile_id: ProfileId,
         group_id: String,
         traits: Traits,
         time_ms: i64,
+        provenance: Arc<Provenance>,
     },
     Event {
         profile_id: ProfileId,
@@ -124,12 +128,14 @@ impl Directory {
                 profile_id,
                 traits: traits.clone(),
                 time_ms,
+                provenance: message.provenance.clone(),
             }),
             Kind::Group { group_id, traits } => steps.push(Step::Group {
                 profile_id,
                 group_id: group_id.clone(),
                 traits: traits.clone(),
                 time_ms,
+                provenance: message.provenance.clone(),
             }),
             Kind::Event(event) => steps.push(Step::Event {
                 profile_id,
@@ -248,6 +254,7 @@ mod tests {
             id: text.into(),
             who: Who::Identities(identities),
             time_ms: 0,
+            provenance: Arc::default(),
             kind,
         }
     }

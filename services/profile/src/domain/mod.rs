@@ -3,9 +3,11 @@
 //! clock and no randomness except where an id is passed in.
 
 pub mod event;
+pub mod folding;
 pub mod identity;
 pub mod linking;
 pub mod outcome;
+pub mod quality;
 pub mod record;
 pub mod snapshot;
 
@@ -15,7 +17,7 @@ use uuid::Uuid;
 
 pub use event::Occurrence;
 pub use identity::Identity;
-pub use record::Record;
+pub use record::{Provenance, Record};
 
 /// Attune's id of a person: time-ordered, so that of two the older is the smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +63,8 @@ pub struct Message {
     pub id: Arc<str>,
     pub who: Who,
     pub time_ms: i64,
+    /// Shared by the messages of a sender.
+    pub provenance: Arc<Provenance>,
     pub kind: Kind,
 }
 

@@ -9,7 +9,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{
     Identity, Occurrence, ProfileId, Record,
     linking::Step,
-    record::{Change, PERSONALIZATION},
+    quality::Tally,
+    record::{Change, PERSONALIZATION, Said, Statement, Timed},
     snapshot::DefaultConsent,
 };
 
@@ -26,6 +27,16 @@ pub struct Stored {
 pub struct TimelineRow {
     pub profile_id: ProfileId,
     pub event: Arc<Occurrence>,
+}
+
+/// A value of a trait that holds no longer, or came too late to.
+#[derive(Debug)]
+pub struct PastRow {
+    pub profile_id: ProfileId,
+    /// Whose identifier it came by.
+    pub origin_id: ProfileId,
+    pub trait_id: String,
+    pub value: Timed,
 }
 
 /// What the log is told.
@@ -63,6 +74,9 @@ pub struct Outcome {
     pub merges: Vec<(ProfileId, ProfileId)>,
     pub links: Vec<(Identity, ProfileId)>,
     pub timeline: Vec<TimelineRow>,
+    pub past: Vec<PastRow>,
+    /// Of what came about as the steps were taken.
+    pub tally: Tally,
     pub tellings: Vec<Telling>,
     /// By living profile; new events are on the timeline.
     pub touched: FxHashMap<ProfileId, Touched>,
@@ -156,21 +170,35 @@ impl Execution<'_> {
                 profile_id,
                 traits,
                 time_ms,
+                provenance,
             } => {
-                if self.at(profile_id).record.set_traits(&traits, time_ms) == Change::Some {
+                let statement = Statement {
+                    traits: &traits,
+                    time_ms,
+                    provenance: &provenance,
+                };
+                let said = self.at(profile_id).record.set_traits(statement);
+                if said.change == Change::Some {
                     outcome.updated(profile_id);
                     let ids = traits.iter().map(|(id, _)| id.clone());
                     outcome.touched(profile_id).traits.extend(ids);
                 }
+                outcome.said(profile_id, &provenance.source, said);
             }
             Step::Group {
                 profile_id,
                 group_id,
                 traits,
                 time_ms,
+                provenance,
             } => {
+                let statement = Statement {
+                    traits: &traits,
+                    time_ms,
+                    provenance: &provenance,
+                };
                 let record = &mut self.at(profile_id).record;
-                if record.join_group(&group_id, &traits, time_ms) == Change::Some {
+                if record.join_group(&group_id, statement) == Change::Some {
                     outcome.updated(profile_id);
                 }
             }
@@ -253,6 +281,23 @@ impl Outcome {
         self.timeline.push(TimelineRow { profile_id, event });
     }
 
+    fn said(&mut self, profile_id: ProfileId, source: &Arc<str>, said: Said) {
+        for trait_id in &said.disputed {
+            self.tally.at(source, trait_id).conflict += 1;
+            self.tally.source(source).conflict += 1;
+        }
+        if said.late > 0 {
+            self.tally.source(source).late += i64::from(said.late);
+        }
+        let past = said.past.into_iter().map(|(trait_id, value)| PastRow {
+            profile_id,
+            origin_id: profile_id,
+            trait_id,
+            value,
+        });
+        self.past.extend(past);
+    }
+
     /// Rows of profiles that this batch merged away are written where they belong.
     fn settle(&mut self) {
         if self.merges.is_empty() {
@@ -269,6 +314,9 @@ impl Outcome {
             *profile_id = settled(*profile_id);
         }
         for row in &mut self.timeline {
+            row.profile_id = settled(row.profile_id);
+        }
+        for row in &mut self.past {
             row.profile_id = settled(row.profile_id);
         }
         for merged in merged.keys() {

@@ -2,8 +2,9 @@
 //! value, consents, groups; and how two such records become one. The tags are the
 //! stored form and are never reused. Knows nothing of where it is kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use attune_api::profile::v1::{Origin, Party};
 use prost_types::{Struct, Value};
 
 use super::Traits;
@@ -29,6 +30,52 @@ pub struct Timed {
     pub value: Option<Value>,
     #[prost(int64, tag = "2")]
     pub time_ms: i64,
+    /// Who said so; empty where nobody named themselves.
+    #[prost(string, tag = "3")]
+    pub source: String,
+    #[prost(enumeration = "Party", tag = "4")]
+    pub party: i32,
+    #[prost(enumeration = "Origin", tag = "5")]
+    pub origin: i32,
+}
+
+/// Where values come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// Empty where the sender does not name itself.
+    pub source: Arc<str>,
+    pub party: Party,
+    pub origin: Origin,
+}
+
+impl Default for Provenance {
+    fn default() -> Self {
+        Self {
+            source: "".into(),
+            party: Party::Unspecified,
+            origin: Origin::Unspecified,
+        }
+    }
+}
+
+/// Traits as somebody said they were at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement<'a> {
+    pub traits: &'a Traits,
+    pub time_ms: i64,
+    pub provenance: &'a Provenance,
+}
+
+/// What came of a statement.
+#[derive(Debug, Default)]
+pub struct Said {
+    pub change: Change,
+    /// By trait: values that hold no longer, and those that came too late to.
+    pub past: Vec<(String, Timed)>,
+    /// Traits that another source says are otherwise.
+    pub disputed: Vec<String>,
+    /// Values older than the one that is held.
+    pub late: u32,
 }
 
 /// What a person decided about one purpose.
@@ -52,25 +99,26 @@ pub struct Membership {
 }
 
 /// Whether a write left something different from before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Change {
+    #[default]
     None,
     Some,
 }
 
 impl Record {
     /// The latest time wins; at the same time, the one that comes later.
-    pub fn set_traits(&mut self, traits: &Traits, time_ms: i64) -> Change {
-        set_all(&mut self.traits, traits, time_ms)
+    pub fn set_traits(&mut self, statement: Statement<'_>) -> Said {
+        set_all(&mut self.traits, statement)
     }
 
-    pub fn join_group(&mut self, group_id: &str, traits: &Traits, time_ms: i64) -> Change {
+    pub fn join_group(&mut self, group_id: &str, statement: Statement<'_>) -> Change {
         let joined = match self.groups.contains_key(group_id) {
             true => Change::None,
             false => Change::Some,
         };
         let group = self.groups.entry(group_id.to_owned()).or_default();
-        match set_all(&mut group.traits, traits, time_ms) {
+        match set_all(&mut group.traits, statement).change {
             Change::Some => Change::Some,
             Change::None => joined,
         }
@@ -138,24 +186,48 @@ fn current(traits: &BTreeMap<String, Timed>) -> Struct {
     Struct { fields }
 }
 
-fn set_all(held: &mut BTreeMap<String, Timed>, traits: &Traits, time_ms: i64) -> Change {
-    let mut change = Change::None;
-    for (id, value) in traits.iter() {
-        let new = || Timed {
-            value: value.clone(),
-            time_ms,
+fn set_all(held: &mut BTreeMap<String, Timed>, statement: Statement<'_>) -> Said {
+    let mut said = Said::default();
+    for (id, value) in statement.traits.iter() {
+        let new = statement.timed(value);
+        let Some(old) = held.get_mut(id) else {
+            held.insert(id.clone(), new);
+            said.change = Change::Some;
+            continue;
         };
-        match held.get_mut(id) {
-            Some(old) if old.time_ms > time_ms => continue,
-            Some(old) if old.time_ms == time_ms && old.value == *value => continue,
-            Some(old) => *old = new(),
-            None => {
-                held.insert(id.clone(), new());
-            }
+        let is_same = old.value == new.value;
+        if !is_same && old.source != new.source {
+            said.disputed.push(id.clone());
         }
-        change = Change::Some;
+        if old.time_ms > new.time_ms {
+            said.late += 1;
+            if !is_same {
+                said.past.push((id.clone(), new));
+            }
+            continue;
+        }
+        if is_same && old.time_ms == new.time_ms {
+            continue;
+        }
+        let old = std::mem::replace(old, new);
+        if !is_same {
+            said.past.push((id.clone(), old));
+        }
+        said.change = Change::Some;
     }
-    change
+    said
+}
+
+impl Statement<'_> {
+    fn timed(&self, value: &Option<Value>) -> Timed {
+        Timed {
+            value: value.clone(),
+            time_ms: self.time_ms,
+            source: self.provenance.source.to_string(),
+            party: self.provenance.party.into(),
+            origin: self.provenance.origin.into(),
+        }
+    }
 }
 
 fn absorb_traits(ours: &mut BTreeMap<String, Timed>, theirs: BTreeMap<String, Timed>) {
@@ -192,6 +264,22 @@ mod tests {
             .collect()
     }
 
+    fn said_by(record: &mut Record, source: &str, json: Json, time_ms: i64) -> Said {
+        let provenance = Provenance {
+            source: source.into(),
+            ..Provenance::default()
+        };
+        record.set_traits(Statement {
+            traits: &traits(json),
+            time_ms,
+            provenance: &provenance,
+        })
+    }
+
+    fn set(record: &mut Record, json: Json, time_ms: i64) -> Change {
+        said_by(record, "", json, time_ms).change
+    }
+
     fn shown(record: &Record) -> Json {
         attune_api::json::from_struct(&record.current_traits())
     }
@@ -207,15 +295,15 @@ mod tests {
     #[test]
     fn the_latest_value_of_a_trait_wins_in_any_order() {
         let writes = [
-            (traits(json!({"plan": "free", "city": "Graz"})), 10),
-            (traits(json!({"plan": "pro", "city": null})), 20),
-            (traits(json!({"plan": "trial"})), 15),
+            (json!({"plan": "free", "city": "Graz"}), 10),
+            (json!({"plan": "pro", "city": null}), 20),
+            (json!({"plan": "trial"}), 15),
         ];
         for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
             let mut record = Record::default();
             for i in order {
                 let (traits, time_ms) = writes[i].clone();
-                record.set_traits(&traits, time_ms);
+                set(&mut record, traits, time_ms);
             }
             assert_eq!(shown(&record), json!({"plan": "pro"}), "{order:?}");
         }
@@ -224,10 +312,16 @@ mod tests {
     #[test]
     fn the_same_write_again_is_no_change() {
         let mut record = Record::default();
-        assert_eq!(record.set_traits(&traits(json!({"a": 1})), 5), Change::Some);
-        assert_eq!(record.set_traits(&traits(json!({"a": 1})), 5), Change::None);
-        assert_eq!(record.join_group("g", &[].into(), 5), Change::Some);
-        assert_eq!(record.join_group("g", &[].into(), 6), Change::None);
+        assert_eq!(set(&mut record, json!({"a": 1}), 5), Change::Some);
+        assert_eq!(set(&mut record, json!({"a": 1}), 5), Change::None);
+        for (time_ms, expected) in [(5, Change::Some), (6, Change::None)] {
+            let nothing = Statement {
+                traits: &[].into(),
+                time_ms,
+                provenance: &Provenance::default(),
+            };
+            assert_eq!(record.join_group("g", nothing), expected);
+        }
         assert_eq!(record.decide("p", decision(true, 5)), Change::Some);
         assert_eq!(record.decide("p", decision(true, 5)), Change::None);
         assert_eq!(record.decide("p", decision(false, 4)), Change::None);
@@ -237,12 +331,12 @@ mod tests {
     #[test]
     fn merging_keeps_the_latest_traits_and_the_strictest_consents() {
         let mut ours = Record::default();
-        ours.set_traits(&traits(json!({"a": 1, "b": 1, "c": 1})), 10);
+        set(&mut ours, json!({"a": 1, "b": 1, "c": 1}), 10);
         ours.decide("p", decision(true, 30));
         ours.decide("q", decision(false, 5));
         let mut theirs = Record::default();
-        theirs.set_traits(&traits(json!({"a": 2, "b": null, "d": 2})), 20);
-        theirs.set_traits(&traits(json!({"c": 2})), 5);
+        set(&mut theirs, json!({"a": 2, "b": null, "d": 2}), 20);
+        set(&mut theirs, json!({"c": 2}), 5);
         theirs.decide("p", decision(false, 20));
         theirs.decide("q", decision(true, 50));
         theirs.decide("r", decision(true, 1));
@@ -250,5 +344,65 @@ mod tests {
         assert_eq!(shown(&ours), json!({"a": 2, "c": 1, "d": 2}));
         let consents: Vec<_> = ["p", "q", "r"].map(|p| ours.granted(p)).into();
         assert_eq!(consents, [Some(false), Some(false), Some(true)]);
+    }
+
+    #[test]
+    fn what_held_before_becomes_the_past_once() {
+        /// Source, traits, time; then what is past, disputed and late.
+        type Row = (&'static str, Json, i64, Json, &'static [&'static str], u32);
+        let rows: &[Row] = &[
+            ("crm", json!({"plan": "free"}), 10, json!({}), &[], 0),
+            ("crm", json!({"plan": "free"}), 20, json!({}), &[], 0),
+            ("web", json!({"plan": "free"}), 30, json!({}), &[], 0),
+            (
+                "crm",
+                json!({"plan": "pro", "city": "Graz"}),
+                40,
+                json!({"plan": ["free", 30, "web"]}),
+                &["plan"],
+                0,
+            ),
+            // Too late to hold, and still said.
+            (
+                "web",
+                json!({"plan": "trial"}),
+                35,
+                json!({"plan": ["trial", 35, "web"]}),
+                &["plan"],
+                1,
+            ),
+            (
+                "crm",
+                json!({"plan": null}),
+                50,
+                json!({"plan": ["pro", 40, "crm"]}),
+                &[],
+                0,
+            ),
+            (
+                "crm",
+                json!({"plan": "pro"}),
+                60,
+                json!({"plan": [null, 50, "crm"]}),
+                &[],
+                0,
+            ),
+        ];
+        let mut record = Record::default();
+        for (source, traits, time_ms, past, disputed, late) in rows {
+            let said = said_by(&mut record, source, traits.clone(), *time_ms);
+            let shown: serde_json::Map<_, _> = said
+                .past
+                .iter()
+                .map(|(id, timed)| {
+                    let value = timed.value.as_ref().map(attune_api::json::from_value);
+                    (id.clone(), json!([value, timed.time_ms, timed.source]))
+                })
+                .collect();
+            assert_eq!(&Json::Object(shown), past, "at {time_ms}");
+            assert_eq!(&said.disputed, disputed, "at {time_ms}");
+            assert_eq!(&said.late, late, "at {time_ms}");
+        }
+        assert_eq!(record.traits["plan"].source, "crm");
     }
 }

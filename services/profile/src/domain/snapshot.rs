@@ -265,7 +265,7 @@ fn time_of(payload: &[u8]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::record::Decision;
+    use crate::domain::record::{Decision, Provenance, Statement};
     use proptest::prelude::*;
 
     fn event(kind: &str, time_ms: i64) -> EncodedEvent {
@@ -290,7 +290,11 @@ mod tests {
         };
         record.decide(PERSONALIZATION, decision);
         let value = attune_api::json::to_value("Ann".into());
-        record.set_traits(&[("name".to_owned(), Some(value))].into(), 1);
+        record.set_traits(Statement {
+            traits: &[("name".to_owned(), Some(value))].into(),
+            time_ms: 1,
+            provenance: &Provenance::default(),
+        });
         record
     }
 

@@ -1,17 +1,24 @@
 //! Reading profiles and timelines from the database, for people at the back office.
 
 use attune_api::{
-    profile::v1::{Consent, Event, Group, ListEventsResponse, ListProfilesResponse, Profile},
+    profile::v1::{
+        Consent, Event, Group, ListEventsResponse, ListProfilesResponse, Origin, Party, Profile,
+        Provenance, TraitValue,
+    },
     time::from_ms,
     r#type::v1 as types,
 };
+use prost_types::{Value, value};
 use rustc_hash::FxHashMap;
 
 use super::Service;
 use crate::{
     Error,
     convert::page,
-    domain::{Identity, ProfileId, record::Decision},
+    domain::{
+        Identity, ProfileId,
+        record::{Decision, Timed},
+    },
     store::{
         identities,
         profiles::{self, ProfileRow},
@@ -143,6 +150,12 @@ fn profile(row: &ProfileRow) -> Profile {
     Profile {
         profile_id: row.profile_id.to_string(),
         traits: Some(record.current_traits()),
+        trait_values: record
+            .traits
+            .iter()
+            .filter(|(_, timed)| timed.value.is_some())
+            .map(|(id, timed)| (id.clone(), trait_value(timed)))
+            .collect(),
         consents: record
             .consents
             .iter()
@@ -159,6 +172,31 @@ fn profile(row: &ProfileRow) -> Profile {
         create_time: Some(from_ms(row.create_ms)),
         update_time: Some(from_ms(row.update_ms)),
         ..Profile::default()
+    }
+}
+
+/// A value with where it comes from. Who says nothing of that speaks for the person
+/// itself, and of what it was told.
+pub fn trait_value(timed: &Timed) -> TraitValue {
+    let party = match timed.party() {
+        Party::Unspecified => Party::FirstParty,
+        party => party,
+    };
+    let origin = match timed.origin() {
+        Origin::Unspecified => Origin::Explicit,
+        origin => origin,
+    };
+    let null = || Value {
+        kind: Some(value::Kind::NullValue(0)),
+    };
+    TraitValue {
+        value: Some(timed.value.clone().unwrap_or_else(null)),
+        provenance: Some(Provenance {
+            source: timed.source.clone(),
+            party: party.into(),
+            origin: origin.into(),
+            time: Some(from_ms(timed.time_ms)),
+        }),
     }
 }
 

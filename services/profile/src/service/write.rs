@@ -18,7 +18,7 @@ use crate::{
         outcome::{self, Execution, Outcome},
     },
     memory::Noted,
-    store::{Turn, identities, outbox, profiles, timeline},
+    store::{Turn, history, identities, outbox, profiles, timeline},
 };
 
 /// Steps of one workspace on their way into the database.
@@ -95,10 +95,12 @@ async fn store(
         profiles::lead_to(tx, workspace, *merged, *survivor, now_ms).await?;
         identities::hand_over(tx, workspace, *merged, *survivor).await?;
         timeline::hand_over(tx, workspace, *merged, *survivor).await?;
+        history::hand_over(tx, workspace, *merged, *survivor).await?;
     }
     identities::link(tx, workspace, &outcome.links, now_ms).await?;
     let sequence = turn.take(outcome.timeline.len());
     timeline::append(tx, workspace, &outcome.timeline, sequence).await?;
+    history::append(tx, workspace, &outcome.past, turn).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use attune_storage::{Error, FromColumn, Row};
 use bytes::Bytes;
 use prost::Message;
 
-use crate::domain::{Identity, ProfileId, Record};
+use crate::domain::{Identity, ProfileId, Record, record::Timed};
 
 pub fn record_bytes(record: &Record) -> Bytes {
     record.encode_to_vec().into()
@@ -16,6 +16,14 @@ pub fn record_bytes(record: &Record) -> Bytes {
 
 pub fn record(bytes: &[u8]) -> Result<Record, Error> {
     decode(bytes, "a stored profile")
+}
+
+pub fn trait_value_bytes(value: &Timed) -> Bytes {
+    value.encode_to_vec().into()
+}
+
+pub fn trait_value(bytes: &[u8]) -> Result<Timed, Error> {
+    decode(bytes, "a stored trait value")
 }
 
 pub fn event(bytes: &[u8]) -> Result<Event, Error> {

@@ -3,6 +3,7 @@
 //! call `lock` first: what is looked up afterwards stays true until the commit.
 
 pub mod codec;
+pub mod history;
 pub mod identities;
 pub mod outbox;
 pub mod profiles;
@@ -12,7 +13,7 @@ use attune_storage::{Database, Error, Migrations, Tx, args};
 
 /// The schema of this service's database.
 pub static MIGRATIONS: Migrations =
-    attune_storage::migrations!["0001_profiles.sql", "0010_revisions.sql"];
+    attune_storage::migrations!["0001_profiles.sql", "0006_schema.sql", "0010_revisions.sql",];
 
 /// A writer's turn.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,16 @@ impl Turn {
         let first = self.next;
         self.next = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
         first
+    }
+
+    /// As [`Turn::take`], where nobody could tell beforehand how many there would be.
+    pub async fn take_more(&self, tx: &mut Tx, count: usize) -> Result<i64, Error> {
+        const MORE: &str =
+            "update writers set sequence = sequence + $1 where id = 1 returning sequence";
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let row = tx.fetch_optional(MORE, args![count]).await?;
+        let last: i64 = row.map_or(Ok(0), |row| row.get(0))?;
+        Ok(last - count + 1)
     }
 }
 

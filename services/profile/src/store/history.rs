@@ -1,0 +1,98 @@
+//! SQL for values of traits that hold no longer. What holds is in the profile's record,
+//! which is not read here.
+
+use std::sync::Arc;
+
+use attune_storage::{Database, Error, Insert, Kind, Tx, args};
+use bytes::Bytes;
+
+use super::{Turn, codec, timeline::Place};
+use crate::domain::{ProfileId, outcome::PastRow, record::Timed};
+
+/// Adds values, in their order.
+pub async fn append(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    rows: &[PastRow],
+    turn: &mut Turn,
+) -> Result<(), Error> {
+    const APPEND: Insert = Insert {
+        table: "trait_history",
+        columns: &[
+            ("workspace", Kind::Text),
+            ("profile_id", Kind::Text),
+            ("trait_id", Kind::Text),
+            ("time_ms", Kind::Int),
+            ("sequence", Kind::Int),
+            ("origin_id", Kind::Text),
+            ("value", Kind::Bytes),
+        ],
+        tail: "",
+    };
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let first = turn.take_more(tx, rows.len()).await?;
+    let rows = rows
+        .iter()
+        .zip(first..)
+        .map(|(row, sequence)| {
+            args![
+                workspace,
+                row.profile_id.to_string(),
+                &row.trait_id,
+                row.value.time_ms,
+                sequence,
+                row.origin_id.to_string(),
+                codec::trait_value_bytes(&row.value),
+            ]
+        })
+        .collect();
+    tx.insert_many(&APPEND, rows).await.map(drop)
+}
+
+/// Hands over all values of a merged profile.
+pub async fn hand_over(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    merged: ProfileId,
+    survivor: ProfileId,
+) -> Result<(), Error> {
+    const HAND_OVER: &str = "update trait_history set profile_id = $3 \
+         where workspace = $1 and profile_id = $2";
+    let ids = args![workspace, merged.to_string(), survivor.to_string()];
+    tx.execute(HAND_OVER, ids).await.map(drop)
+}
+
+/// Values of one trait before a place, newest first.
+pub async fn page(
+    database: &Database,
+    workspace: &str,
+    profile_id: ProfileId,
+    trait_id: &str,
+    before: Place,
+    limit: i64,
+) -> Result<Vec<(Place, Timed)>, Error> {
+    const PAGE: &str = "select time_ms, sequence, value from trait_history \
+         where workspace = $1 and profile_id = $2 and trait_id = $3 \
+         and (time_ms < $4 or (time_ms = $4 and sequence < $5)) \
+         order by time_ms desc, sequence desc limit $6";
+    let args = args![
+        workspace,
+        profile_id.to_string(),
+        trait_id,
+        before.time_ms,
+        before.sequence,
+        limit
+    ];
+    let rows = database.fetch_all(PAGE, args).await?;
+    rows.iter()
+        .map(|row| {
+            let place = Place {
+                time_ms: row.get(0)?,
+                sequence: row.get(1)?,
+            };
+            Ok((place, codec::trait_value(&row.get::<Bytes>(2)?)?))
+        })
+        .collect()
+}
