@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "attune/gateway/v1/access.proto",
         "attune/gateway/v1/collection.proto",
         "attune/gateway/v1/personalization.proto",
+        "attune/gateway/v1/preferences.proto",
         "attune/messaging/v1/messaging.proto",
         "attune/profile/v1/privacy.proto",
         "attune/profile/v1/schema.proto",

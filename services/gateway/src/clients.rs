@@ -3,7 +3,9 @@
 
 use attune_api::{
     messaging::v1::messaging_service_client::MessagingServiceClient,
-    profile::v1::profile_service_client::ProfileServiceClient,
+    profile::v1::{
+        privacy_service_client::PrivacyServiceClient, profile_service_client::ProfileServiceClient,
+    },
     rules::v1::{
         decision_service_client::DecisionServiceClient, rule_service_client::RuleServiceClient,
     },
@@ -13,6 +15,7 @@ use attune_rpc::{Channel, MESSAGE_BYTES_MAX, Peers, Unary};
 #[derive(Clone)]
 pub struct Clients {
     pub profile: ProfileServiceClient<Channel>,
+    pub privacy: PrivacyServiceClient<Channel>,
     pub decisions: DecisionServiceClient<Channel>,
     pub rules: RuleServiceClient<Channel>,
     pub messaging: MessagingServiceClient<Channel>,
@@ -27,6 +30,8 @@ impl Clients {
     pub fn new(peers: &Peers) -> Self {
         Self {
             profile: ProfileServiceClient::new(peers.profile.clone())
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            privacy: PrivacyServiceClient::new(peers.profile.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
             decisions: DecisionServiceClient::new(peers.rule_engine.clone()),
             rules: RuleServiceClient::new(peers.rule_engine.clone()),

@@ -15,6 +15,9 @@ pub struct Config {
     /// The first admin key of the workspace `default`, at least 16 characters. Also
     /// read from ATTUNE_BOOTSTRAP_ADMIN_KEY. Another value replaces the former one.
     pub bootstrap_admin_key: Secret,
+    /// Signs subject tokens: 64 hexadecimal digits. Empty: a key made at the first start
+    /// and kept in this service's database. Another one makes all tokens worthless.
+    pub subject_token_key: Secret,
     /// What the door takes on.
     pub limits: Limits,
     /// Calls per second of a key that sets no limit of its own; 0 means no limit.
@@ -36,6 +39,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             bootstrap_admin_key: Secret::default(),
+            subject_token_key: Secret::default(),
             limits: Limits::default(),
             key_requests_per_second_max: 100_000,
             key_refresh_ms: 2_000,
@@ -58,6 +62,10 @@ impl Config {
         if !key.is_empty() && !fits {
             let rule = "must be at least 16 visible ASCII characters";
             found.push("bootstrap_admin_key", rule);
+        }
+        let key = self.subject_token_key.expose().trim();
+        if !key.is_empty() && blake3::Hash::from_hex(key).is_err() {
+            found.push("subject_token_key", "must be 64 hexadecimal digits");
         }
         for (i, origin) in self.cors.allowed_origins.iter().enumerate() {
             if origin != "*" && !is_origin(origin) {

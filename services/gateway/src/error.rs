@@ -31,6 +31,9 @@ pub enum Error {
     Routes(#[from] crate::http::RouteFault),
     #[error("reflection cannot be served")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// What is stored as the key of subject tokens is none; only ever at start.
+    #[error("the stored key of subject tokens is not one")]
+    SubjectKey,
     /// Settings that only this crate can judge; only ever at start.
     #[error("gateway settings: {0}")]
     Config(Violations),
@@ -51,7 +54,7 @@ impl Error {
             Self::Exists { resource, name } => Fault::exists(resource, name).into(),
             Self::Scope(scope) => Fault::scope_insufficient(scope).into(),
             Self::Peer(status) => *status,
-            Self::Routes(_) | Self::Reflection(_) | Self::Config(_) => {
+            Self::Routes(_) | Self::Reflection(_) | Self::SubjectKey | Self::Config(_) => {
                 Fault::internal(&self, request_id).into()
             }
         }

@@ -14,6 +14,7 @@ mod error;
 mod http;
 mod methods;
 mod personalization;
+mod preferences;
 mod store;
 
 use std::{sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ use crate::{
     http::Routes,
     methods::Methods,
     personalization::Personalization,
+    preferences::Preferences,
     store::Store,
 };
 
@@ -38,7 +40,7 @@ pub use config::{Config, Cors, Personalize};
 pub use error::Error;
 
 /// To be given to [`Database::open`].
-pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_access.sql"];
+pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_access.sql", "0002_secrets.sql"];
 
 /// The gateway of one process. Cheap to clone.
 #[derive(Clone)]
@@ -58,13 +60,16 @@ impl Gateway {
         Access::bootstrap(&store, &config.bootstrap_admin_key).await?;
         let rate = config.key_requests_per_second_max;
         let keyring = Arc::new(Keyring::open(store.clone(), rate).await?);
+        let subject_key = preferences::subject_key(&store, &config.subject_token_key).await?;
         let clients = Clients::new(&peers);
         let personalization = Arc::new(Personalization::new(&config, clients.clone()));
+        let preferences = Preferences::new(clients.clone(), subject_key, personalization.clone());
         let door = Door::new(
             keyring.clone(),
             Access::new(store, keyring.clone()),
             Collection::new(clients, config.email_identity),
             personalization.clone(),
+            preferences,
             peers,
         );
         Ok(Self {

@@ -15,6 +15,7 @@ pub enum Owner {
     Access,
     Collection,
     Personalization,
+    Preferences,
     Profile,
     Catalog,
     RuleEngine,
@@ -110,6 +111,7 @@ fn owner(service: &ServiceDescriptor) -> Option<Owner> {
             "AccessService" => Owner::Access,
             "CollectionService" => Owner::Collection,
             "PersonalizationService" => Owner::Personalization,
+            "PreferenceService" => Owner::Preferences,
             _ => return None,
         },
         "attune.profile.v1" => Owner::Profile,
@@ -142,6 +144,14 @@ mod tests {
             (
                 "/attune.gateway.v1.CollectionService/Track",
                 Some((Scope::Write, Owner::Collection)),
+            ),
+            (
+                "/attune.gateway.v1.PreferenceService/EraseMyData",
+                Some((Scope::Subject, Owner::Preferences)),
+            ),
+            (
+                "/attune.gateway.v1.PreferenceService/CreateSubjectToken",
+                Some((Scope::Admin, Owner::Preferences)),
             ),
         ];
         for (path, expected) in rows {

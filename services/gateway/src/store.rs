@@ -1,6 +1,7 @@
-//! SQL for workspaces and keys. Knows nothing of gRPC and never sees a secret. Every
-//! query is scoped by workspace but those that find a key, which is what tells the
-//! workspace, and those over the list of workspaces itself.
+//! SQL for workspaces and keys. Knows nothing of gRPC and never sees a key's secret.
+//! Every query is scoped by workspace but those that find a key, which is what tells the
+//! workspace, those over the list of workspaces itself, and that for the one key which
+//! signs all subject tokens.
 
 use attune_rpc::Workspace;
 use attune_storage::{Database, Error, Row, Tx, args};
@@ -40,6 +41,24 @@ impl Store {
         const VERSION: &str = "select version from key_version where id = 1";
         let row = self.0.fetch_optional(VERSION, args![]).await?;
         row.map_or(Ok(0), |row| row.get(0))
+    }
+
+    /// The secret of a name: the stored one, or `fresh` if there was none. Replicas that
+    /// start at once agree on one.
+    pub async fn secret_or(&self, name: &'static str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
+        const PUT: &str =
+            "insert into secret_keys (name, value) values ($1, $2) on conflict do nothing";
+        const GET: &str = "select value from secret_keys where name = $1";
+        self.0
+            .write(move |tx: &mut Tx| {
+                let fresh = fresh.clone();
+                Box::pin(async move {
+                    tx.execute(PUT, args![name, fresh.clone()]).await?;
+                    let row = tx.fetch_optional(GET, args![name]).await?;
+                    row.map_or(Ok(fresh), |row| row.get(0))
+                })
+            })
+            .await
     }
 
     /// Every key of every workspace.

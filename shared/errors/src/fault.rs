@@ -197,6 +197,22 @@ impl Fault {
         Self::new(Reason::TokenExpired, "a token has expired").fields(violations)
     }
 
+    /// A subject token that was never one of ours, or whose person is gone.
+    pub fn subject_token_invalid() -> Self {
+        Self::new(
+            Reason::SubjectTokenInvalid,
+            "the subject token is not valid",
+        )
+    }
+
+    /// A subject token whose time is over.
+    pub fn subject_token_expired() -> Self {
+        Self::new(
+            Reason::SubjectTokenExpired,
+            "the subject token has expired",
+        )
+    }
+
     pub fn peer_unauthenticated() -> Self {
         Self::new(
             Reason::PeerUnauthenticated,
@@ -278,9 +294,11 @@ fn code_of(reason: Reason) -> Code {
         Reason::ResourceExists => Code::AlreadyExists,
         Reason::EtagMismatch => Code::Aborted,
         Reason::ResourceInUse | Reason::WrongState => Code::FailedPrecondition,
-        Reason::KeyMissing | Reason::KeyInvalid | Reason::PeerUnauthenticated => {
-            Code::Unauthenticated
-        }
+        Reason::KeyMissing
+        | Reason::KeyInvalid
+        | Reason::SubjectTokenInvalid
+        | Reason::SubjectTokenExpired
+        | Reason::PeerUnauthenticated => Code::Unauthenticated,
         Reason::ScopeInsufficient => Code::PermissionDenied,
         Reason::RateLimited | Reason::Overloaded => Code::ResourceExhausted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,

@@ -6,7 +6,7 @@ use std::{fmt, time::Instant};
 use http::{Extensions, HeaderValue};
 use uuid::Uuid;
 
-use crate::{Method, Workspace};
+use crate::{Actor, Method, Workspace};
 
 /// One call on its way through the server stack. Each field is set by one layer.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// Between services, from metadata; at the public door, from the key.
     pub workspace: Option<Workspace>,
+    /// Who asked, likewise. Absent where one of our services asks for itself.
+    pub actor: Option<Actor>,
 }
 
 impl Call {

@@ -7,7 +7,7 @@ use attune_errors::{Fault, Violations};
 use http::{Extensions, HeaderValue};
 use tonic::{Request, Status, metadata::MetadataMap};
 
-use crate::{Call, RequestId, Workspace, metadata};
+use crate::{Actor, Call, RequestId, Workspace, metadata};
 
 /// The caller of a use case.
 #[derive(Debug, Clone)]
@@ -15,6 +15,9 @@ pub struct Caller {
     pub workspace: Workspace,
     pub request_id: RequestId,
     pub deadline: Option<Instant>,
+    /// Who asked: an operator's key, or a customer about themselves. None where one of
+    /// our services acts for itself, or for customers as it always does.
+    pub actor: Option<Actor>,
 }
 
 /// How long a call may take when nobody said.
@@ -30,6 +33,7 @@ impl Caller {
             workspace,
             request_id: RequestId::mint(),
             deadline: None,
+            actor: None,
         }
     }
 
@@ -42,12 +46,22 @@ impl Caller {
                 workspace: call.workspace.clone()?,
                 request_id: call.request_id.clone(),
                 deadline: call.deadline,
+                actor: call.actor.clone(),
             })
         });
         caller.ok_or_else(|| {
             let field = metadata::WORKSPACE.as_str();
             Fault::invalid(Violations::of(field, "must be sent as metadata")).into()
         })
+    }
+
+    /// The same call as one of our services makes it for itself: whoever asked does not
+    /// come to see the answer.
+    pub fn unattended(&self) -> Self {
+        Self {
+            actor: None,
+            ..self.clone()
+        }
     }
 
     /// What is left of the deadline; none when there is none.
@@ -70,6 +84,9 @@ impl Caller {
         insert(request.metadata_mut(), &metadata::TIMEOUT, written(timeout));
         if let Ok(workspace) = HeaderValue::from_str(self.workspace.as_str()) {
             insert(request.metadata_mut(), &metadata::WORKSPACE, workspace);
+        }
+        if let Some(actor) = &self.actor {
+            insert(request.metadata_mut(), &metadata::ACTOR, actor.header());
         }
         let id = self.request_id.header();
         insert(request.metadata_mut(), &metadata::REQUEST_ID, id);

@@ -13,6 +13,7 @@
 //!
 //! [`stack`] declares the order and gives the reasons.
 
+mod actor;
 mod call;
 mod caller;
 mod channel;
@@ -30,6 +31,7 @@ mod transport;
 mod unary;
 mod workspace;
 
+pub use actor::{Actor, InvalidActor};
 pub use call::{Call, RequestId};
 pub use caller::{Caller, system_request};
 pub use channel::{Channel, EndpointError, Peers};

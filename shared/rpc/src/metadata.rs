@@ -6,6 +6,9 @@ use http::HeaderName;
 /// The tenant that a call between services is for.
 pub static WORKSPACE: HeaderName = HeaderName::from_static("attune-workspace");
 
+/// On whose behalf a call between services is made, where somebody is named.
+pub static ACTOR: HeaderName = HeaderName::from_static("attune-actor");
+
 /// What proves that the caller is one of our services.
 pub static PEER_TOKEN: HeaderName = HeaderName::from_static("attune-peer-token");
 

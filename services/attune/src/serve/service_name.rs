@@ -78,6 +78,7 @@ impl ServiceName {
                 "attune.gateway.v1.PersonalizationService",
                 "attune.gateway.v1.CollectionService",
                 "attune.gateway.v1.AccessService",
+                "attune.gateway.v1.PreferenceService",
             ],
         }
     }

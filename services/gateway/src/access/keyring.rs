@@ -7,7 +7,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use attune_errors::Fault;
-use attune_rpc::{Slept, Tasks, Workspace};
+use attune_rpc::{Actor, Slept, Tasks, Workspace};
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -23,7 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Principal {
     pub workspace: Workspace,
-    pub api_key_id: String,
+    /// The key, by its id.
+    pub actor: Actor,
     pub scopes: Scopes,
     rate: u32,
     limiter: Option<DefaultDirectRateLimiter>,
@@ -138,18 +139,19 @@ impl Keyring {
             own => own,
         };
         let workspace = Workspace::new(&key.workspace).ok()?;
+        let actor = Actor::key(&key.api_key_id).ok()?;
         let unchanged = before.filter(|p| {
             p.rate == rate
                 && p.scopes == key.scopes
                 && p.workspace == workspace
-                && p.api_key_id == key.api_key_id
+                && p.actor == actor
         });
         if let Some(unchanged) = unchanged {
             return Some(unchanged.clone());
         }
         Some(Arc::new(Principal {
             workspace,
-            api_key_id: key.api_key_id,
+            actor,
             scopes: key.scopes,
             rate,
             limiter: NonZeroU32::new(rate).map(|r| RateLimiter::direct(Quota::per_second(r))),

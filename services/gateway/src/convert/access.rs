@@ -29,7 +29,10 @@ pub fn new_key(request: v1::CreateApiKeyRequest) -> Result<NewKey, Violations> {
             found.push("scopes", "must have at least one of WRITE, READ, ADMIN");
         }
         for (i, scope) in key.scopes.iter().enumerate() {
-            if !matches!(Scope::try_from(*scope), Ok(s) if s != Scope::Unspecified) {
+            if !matches!(
+                Scope::try_from(*scope),
+                Ok(Scope::Write | Scope::Read | Scope::Admin)
+            ) {
                 found.push(format!("scopes[{i}]"), "must be one of WRITE, READ, ADMIN");
             }
         }

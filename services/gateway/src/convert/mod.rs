@@ -3,4 +3,5 @@
 pub mod access;
 pub mod collection;
 pub mod personalize;
+pub mod preferences;
 pub mod verdict;

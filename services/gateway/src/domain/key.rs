@@ -42,7 +42,8 @@ impl Scopes {
 
     const fn bit(scope: Scope) -> u8 {
         match scope {
-            Scope::Unspecified => 0,
+            // No key speaks for a customer.
+            Scope::Unspecified | Scope::Subject => 0,
             Scope::Write => 1,
             Scope::Read => 2,
             Scope::Admin => 4,
@@ -53,7 +54,8 @@ impl Scopes {
         Self(scopes.into_iter().fold(0, |set, s| set | Self::bit(s)))
     }
 
-    /// An admin key may call everything. Nothing allows what needs no known scope.
+    /// An admin key may call everything that keys may. Nothing allows what needs no known
+    /// scope, or a subject token.
     pub fn allow(self, scope: Scope) -> bool {
         let needed = Self::bit(scope);
         needed != 0 && self.0 & (needed | Self::bit(Scope::Admin)) != 0
@@ -84,6 +86,7 @@ pub fn scope_name(scope: Scope) -> &'static str {
         Scope::Write => "write",
         Scope::Read => "read",
         Scope::Admin => "admin",
+        Scope::Subject => "subject",
     }
 }
 
@@ -107,6 +110,7 @@ mod tests {
             assert_eq!(set.list(), scopes);
             assert_eq!(Scopes::from_bits(set.bits()), set);
             assert!(!set.allow(Scope::Unspecified));
+            assert!(!set.allow(Scope::Subject));
         }
     }
 

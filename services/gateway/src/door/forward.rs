@@ -39,6 +39,7 @@ async fn prepare(request: Request<Body>) -> Result<Request<Body>, Status> {
             workspace: call.workspace.clone()?,
             request_id: call.request_id.clone(),
             deadline: call.deadline,
+            actor: call.actor.clone(),
         })
     });
     let caller = caller.ok_or_else(|| Status::from(Fault::key_missing()))?;

@@ -1,5 +1,5 @@
-//! The public door: every call, however it came in, is recognised by its key, held
-//! against its scope and rate, and given to whoever answers it. Nothing that is not in
+//! The public door: every call, however it came in, is recognised by its key or its
+//! subject token, held against its scope and rate, and given to whoever answers it. Nothing that is not in
 //! the contract with an `access` option gets past it, and no key does.
 
 mod credential;
@@ -16,9 +16,11 @@ use std::{
 
 use attune_api::gateway::v1::{
     access_service_server::AccessServiceServer, collection_service_server::CollectionServiceServer,
+    preference_service_server::PreferenceServiceServer,
 };
+use attune_api::r#type::v1::Scope;
 use attune_errors::Fault;
-use attune_rpc::{Call, Caller, Channel, Peers};
+use attune_rpc::{Actor, Call, Caller, Channel, Peers};
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tonic::{Status, body::Body};
@@ -31,6 +33,7 @@ use crate::{
     domain::key::scope_name,
     methods::{Methods, Owner, PublicMethod},
     personalization::{Personalization, Server as PersonalizationServer},
+    preferences::Preferences,
 };
 
 type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -45,11 +48,18 @@ struct Inner {
     access: AccessServiceServer<Access>,
     collection: CollectionServiceServer<Collection>,
     personalization: PersonalizationServer,
+    preferences: Preferences,
+    preference_server: PreferenceServiceServer<Preferences>,
     peers: Peers,
 }
 
-/// Where the consent that stale profiles might contradict is set.
-const SET_CONSENT: &str = "/attune.profile.v1.ProfileService/SetConsent";
+/// Calls after which what is remembered of people might hold what they withdrew.
+const WITHDRAWALS: [&str; 4] = [
+    "/attune.profile.v1.ProfileService/SetConsent",
+    "/attune.profile.v1.PrivacyService/SetConsentString",
+    "/attune.profile.v1.PrivacyService/UpdatePreferences",
+    "/attune.profile.v1.PrivacyService/EraseProfile",
+];
 
 impl Door {
     pub fn new(
@@ -57,6 +67,7 @@ impl Door {
         access: Access,
         collection: Collection,
         personalization: Arc<Personalization>,
+        preferences: Preferences,
         peers: Peers,
     ) -> Self {
         // The stack in front of the door bounds messages, and tells so with a reason.
@@ -68,6 +79,9 @@ impl Door {
             collection: CollectionServiceServer::new(collection)
                 .max_decoding_message_size(unbounded),
             personalization: PersonalizationServer(personalization),
+            preference_server: PreferenceServiceServer::new(preferences.clone())
+                .max_decoding_message_size(unbounded),
+            preferences,
             peers,
         }))
     }
@@ -88,6 +102,9 @@ impl Service<Request<Body>> for Door {
         let Some(method) = inner.methods.get(path) else {
             return refuse(Fault::method_unknown(path));
         };
+        if method.scope == Scope::Subject {
+            return inner.enter_as_subject(request);
+        }
         let admitted = match credential::secret(request.headers()) {
             Ok(secret) => inner.keyring.admit(&secret),
             Err(fault) => return refuse(fault),
@@ -123,6 +140,10 @@ impl Inner {
         tracing::Span::current().record("attune.workspace", principal.workspace.as_str());
         if let Some(call) = Call::of_mut(request.extensions_mut()) {
             call.workspace = Some(principal.workspace.clone());
+            // Who asks to personalize is of no account, and that path is a hot one.
+            if method.owner != Owner::Personalization {
+                call.actor = Some(principal.actor.clone());
+            }
         }
         match method.owner {
             Owner::Access => {
@@ -134,6 +155,10 @@ impl Inner {
                 request.extensions_mut().insert(principal);
                 self.personalization.call(request)
             }
+            Owner::Preferences => {
+                request.extensions_mut().insert(principal);
+                self.preference_server.clone().call(request)
+            }
             Owner::Profile => self.forward(&self.peers.profile, method, request),
             Owner::Catalog => self.forward(&self.peers.catalog, method, request),
             Owner::RuleEngine => self.forward(&self.peers.rule_engine, method, request),
@@ -141,12 +166,30 @@ impl Inner {
         }
     }
 
+    /// Gives a customer's call to the service that speaks for them, if their token is
+    /// one. Which of their data it opens is for that service to say.
+    fn enter_as_subject(&self, mut request: Request<Body>) -> Answer {
+        let secret = credential::secret(request.headers());
+        let token = secret.map_err(|_| Fault::subject_token_invalid());
+        let subject = match token.and_then(|token| self.preferences.admit(&token)) {
+            Ok(subject) => subject,
+            Err(fault) => return refuse(fault),
+        };
+        tracing::Span::current().record("attune.workspace", subject.workspace.as_str());
+        if let Some(call) = Call::of_mut(request.extensions_mut()) {
+            call.workspace = Some(subject.workspace.clone());
+            call.actor = Some(Actor::subject());
+        }
+        request.extensions_mut().insert(Arc::new(subject));
+        self.preference_server.clone().call(request)
+    }
+
     fn forward(&self, peer: &Channel, method: &PublicMethod, request: Request<Body>) -> Answer {
-        let changes_consent = method.path == SET_CONSENT;
+        let withdraws = WITHDRAWALS.contains(&method.path.as_str());
         let (peer, personalization) = (peer.clone(), self.personalization.0.clone());
         Box::pin(async move {
             let answer = forward::forward(peer, request).await;
-            if changes_consent {
+            if withdraws {
                 personalization.forget_profiles();
             }
             Ok(answer)

@@ -1,5 +1,5 @@
 //! The steps that need a look at the request and no more: request id, credential,
-//! load, workspace.
+//! load, workspace and actor.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use http::Request;
 use tracing::Span;
 
 use super::Step;
-use crate::{Call, Method, PeerToken, RequestId, Workspace, metadata};
+use crate::{Actor, Call, Method, PeerToken, RequestId, Workspace, metadata};
 
 /// Server: opens the [`Call`] that the other layers fill. First, because everything
 /// that is logged or refused later names the request.
@@ -34,6 +34,7 @@ impl Step for RequestIds {
             begin: Instant::now(),
             deadline: None,
             workspace: None,
+            actor: None,
         };
         request.extensions_mut().insert(call);
         Ok(())
@@ -116,7 +117,7 @@ impl Step for LoadLimit {
     }
 }
 
-/// Server: for which workspace the call is. A call without one is a service's own, and
+/// Server: for which workspace the call is, and on whose behalf. A call without one is a service's own, and
 /// only handlers that need no [`Caller`](crate::Caller) will answer it.
 #[derive(Debug, Clone, Copy)]
 pub struct Callers;
@@ -134,8 +135,14 @@ impl Step for Callers {
             Fault::invalid(Violations::of(field, e.to_string()))
         })?;
         Span::current().record("attune.workspace", workspace.as_str());
+        let actor = request.headers().get(&metadata::ACTOR);
+        let actor = actor.map(Actor::sent).transpose().map_err(|e| {
+            let field = metadata::ACTOR.as_str();
+            Fault::invalid(Violations::of(field, e.to_string()))
+        })?;
         if let Some(call) = Call::of_mut(request.extensions_mut()) {
             call.workspace = Some(workspace);
+            call.actor = actor;
         }
         Ok(())
     }
