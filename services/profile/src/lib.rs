@@ -73,6 +73,7 @@ impl Profile {
         tasks.spawn("profile: writer", async move {
             token.cancelled().await;
             service.writer.close().await;
+            service.shared.audit_log.close().await;
         });
     }
 }

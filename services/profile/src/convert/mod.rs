@@ -8,8 +8,8 @@ use std::{str::FromStr as _, sync::Arc};
 
 use attune_api::{
     profile::v1::{
-        GetProfileRequest, GetSnapshotRequest, ListEventsRequest, ListProfilesRequest,
-        LookupProfileRequest, SetConsentRequest,
+        GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListEventsRequest,
+        ListProfilesRequest, LookupProfileRequest, SetConsentRequest,
     },
     time::to_ms,
     r#type::v1::{self as types, subject::Id},
@@ -24,7 +24,7 @@ use crate::{
         Identity, ProfileId,
         identity::{ANONYMOUS_ID, USER_ID},
     },
-    service::{consent::ConsentChange, read::EventsAsked, snapshot::Subject},
+    service::{audit::EntriesAsked, consent::ConsentChange, read::EventsAsked, snapshot::Subject},
 };
 
 /// Longest free text that is no value of a person's, in characters.
@@ -89,6 +89,22 @@ pub fn list_profiles(request: &ListProfilesRequest) -> Result<(String, i64), Err
     let after = page::read_profile_token(&request.page_token, &mut violations);
     violations.into_result()?;
     Ok((after, size))
+}
+
+pub fn list_audit_entries(request: &ListAuditEntriesRequest) -> Result<EntriesAsked, Error> {
+    let mut violations = Violations::new();
+    let size = page::size(request.page_size, &mut violations);
+    let before = page::read_sequence_token(&request.page_token, &mut violations);
+    violations.into_result()?;
+    let profile_id = match request.profile_id.as_str() {
+        "" => None,
+        id => Some(profile_id(id)?),
+    };
+    Ok(EntriesAsked {
+        profile_id,
+        before,
+        size,
+    })
 }
 
 pub fn list_events(request: ListEventsRequest) -> Result<EventsAsked, Error> {

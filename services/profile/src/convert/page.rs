@@ -59,6 +59,17 @@ pub fn read_place_token(token: &str, violations: &mut Violations) -> Option<Plac
     })
 }
 
+pub fn sequence_token(last: i64) -> String {
+    URL_SAFE_NO_PAD.encode(format!("s{last}"))
+}
+
+/// The number before which the page begins.
+pub fn read_sequence_token(token: &str, violations: &mut Violations) -> Option<i64> {
+    read(token, violations, |text| {
+        text.strip_prefix('s')?.parse().ok()
+    })
+}
+
 fn read<T>(
     token: &str,
     violations: &mut Violations,

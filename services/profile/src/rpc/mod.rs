@@ -10,11 +10,21 @@ use attune_rpc::Caller;
 use http::HeaderMap;
 use tonic::{Response, Status};
 
-use crate::{Error, service::Service};
+use crate::{
+    Error,
+    service::{Service, audit::Access},
+};
 
 /// Serves what the profile service answers.
 #[derive(Clone)]
 pub struct Rpc(pub Arc<Service>);
+
+impl Rpc {
+    /// To be called before an answer that shows, or a change of, what is personal.
+    async fn seen(&self, caller: &Caller, access: Access) -> Result<(), Error> {
+        self.0.shared.audit(caller, access).await
+    }
+}
 
 fn answer<T>(caller: &Caller, result: Result<T, Error>) -> Result<Response<T>, Status> {
     result

@@ -11,10 +11,12 @@ use attune_api::profile::v1::{
     UpdatePurposeRequest, VerifyAuditRequest, VerifyAuditResponse,
     privacy_service_server::PrivacyService,
 };
+use attune_rpc::Caller;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
-use super::Rpc;
+use super::{Rpc, answer};
+use crate::convert;
 
 #[tonic::async_trait]
 impl PrivacyService for Rpc {
@@ -120,15 +122,25 @@ impl PrivacyService for Rpc {
 
     async fn list_audit_entries(
         &self,
-        _request: Request<ListAuditEntriesRequest>,
+        request: Request<ListAuditEntriesRequest>,
     ) -> Result<Response<ListAuditEntriesResponse>, Status> {
-        Err(Status::unimplemented("ListAuditEntries"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let asked = convert::list_audit_entries(request.get_ref())?;
+            let workspace = caller.workspace.as_str();
+            self.0.audit_entries(workspace, asked).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn verify_audit(
         &self,
-        _request: Request<VerifyAuditRequest>,
+        request: Request<VerifyAuditRequest>,
     ) -> Result<Response<VerifyAuditResponse>, Status> {
-        Err(Status::unimplemented("VerifyAudit"))
+        let caller = Caller::of(&request)?;
+        answer(
+            &caller,
+            self.0.verify_audit(caller.workspace.as_str()).await,
+        )
     }
 }

@@ -15,6 +15,7 @@ use super::{Rpc, answer, traceparent};
 use crate::{
     convert,
     service::{
+        audit::Access,
         ingest::{self, Submission},
         read,
     },
@@ -29,7 +30,10 @@ impl ProfileService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let id = convert::get_profile(request.get_ref())?;
-            self.0.profile(caller.workspace.as_str(), id).await
+            let profile = self.0.profile(caller.workspace.as_str(), id).await?;
+            self.seen(&caller, Access::of("GetProfile", &profile.profile_id))
+                .await?;
+            Ok(profile)
         };
         answer(&caller, result.await)
     }
@@ -41,7 +45,10 @@ impl ProfileService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let identity = convert::lookup(request.get_ref())?;
-            self.0.lookup(caller.workspace.as_str(), &identity).await
+            let profile = self.0.lookup(caller.workspace.as_str(), &identity).await?;
+            self.seen(&caller, Access::of("LookupProfile", &profile.profile_id))
+                .await?;
+            Ok(profile)
         };
         answer(&caller, result.await)
     }
@@ -54,7 +61,10 @@ impl ProfileService for Rpc {
         let result = async {
             let (after, size) = convert::list_profiles(request.get_ref())?;
             let workspace = caller.workspace.as_str();
-            self.0.profiles(workspace, &after, size).await
+            let listed = self.0.profiles(workspace, &after, size).await?;
+            let access = Access::of_many("ListProfiles", listed.profiles.len());
+            self.seen(&caller, access).await?;
+            Ok(listed)
         };
         answer(&caller, result.await)
     }
@@ -66,7 +76,12 @@ impl ProfileService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let asked = convert::list_events(request.into_inner())?;
-            self.0.events(caller.workspace.as_str(), asked).await
+            let profile_id = asked.profile_id;
+            let listed = self.0.events(caller.workspace.as_str(), asked).await?;
+            let access = Access::of("ListEvents", profile_id)
+                .saying(format!("{} events", listed.events.len()));
+            self.seen(&caller, access).await?;
+            Ok(listed)
         };
         answer(&caller, result.await)
     }
@@ -85,6 +100,8 @@ impl ProfileService for Rpc {
                 attune_api::time::now_ms(),
             )?;
             let purpose = change.purpose.clone();
+            let access = Access::of("SetConsent", change.profile_id).saying(&purpose);
+            self.seen(&caller, access).await?;
             let held = self.0.set_consent(change).await?;
             Ok(read::consent(&purpose, &held))
         };

@@ -1,6 +1,7 @@
 //! The use cases of the profile service. Each begins with valid input and ends with an
 //! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
 
+pub mod audit;
 pub mod consent;
 pub mod declarations;
 pub mod follow;
@@ -35,6 +36,7 @@ pub struct Shared {
     pub own: follow::OwnEntries,
     pub turns: Turns,
     pub declared: declarations::Declared,
+    pub audit_log: audit::Log,
 }
 
 /// Locks by which readers of the same profile take turns.
@@ -81,6 +83,7 @@ impl Service {
             own,
             turns: Turns::new(),
             declared: declarations::Declared::default(),
+            audit_log: audit::Log::new(database.clone()),
             config,
             database,
         });

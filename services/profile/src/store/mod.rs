@@ -2,6 +2,7 @@
 //! memory, and decides nothing; every statement is scoped by workspace. Inside a write,
 //! call `lock` first: what is looked up afterwards stays true until the commit.
 
+pub mod audit;
 pub mod codec;
 pub mod history;
 pub mod identities;
@@ -12,8 +13,12 @@ pub mod timeline;
 use attune_storage::{Database, Error, Migrations, Tx, args};
 
 /// The schema of this service's database.
-pub static MIGRATIONS: Migrations =
-    attune_storage::migrations!["0001_profiles.sql", "0006_schema.sql", "0010_revisions.sql",];
+pub static MIGRATIONS: Migrations = attune_storage::migrations![
+    "0001_profiles.sql",
+    "0004_audit.sql",
+    "0006_schema.sql",
+    "0010_revisions.sql",
+];
 
 /// A writer's turn.
 #[derive(Debug, Clone, Copy)]

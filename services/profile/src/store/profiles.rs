@@ -95,6 +95,36 @@ pub async fn row(
     found.as_ref().map(read).transpose()
 }
 
+/// The id and those of the same person: the living one and all merged into it. Only the
+/// id itself where nobody has it any more.
+pub async fn one_person(
+    database: &Database,
+    workspace: &str,
+    profile_id: ProfileId,
+) -> Result<Vec<String>, Error> {
+    const LIVING: &str =
+        "select merged_into from profiles where workspace = $1 and profile_id = $2";
+    const MERGED: &str = "select profile_id from profiles \
+         where workspace = $1 and merged_into = $2 order by profile_id limit 1000";
+    let asked = profile_id.to_string();
+    let row = database
+        .fetch_optional(LIVING, args![workspace, asked.clone()])
+        .await?;
+    let into: Option<String> = row.map_or(Ok(None), |row| row.get(0))?;
+    let living = into.unwrap_or_else(|| asked.clone());
+    let rows = database
+        .fetch_all(MERGED, args![workspace, living.clone()])
+        .await?;
+    let mut ids = vec![living];
+    for row in &rows {
+        ids.push(row.get(0)?);
+    }
+    if !ids.contains(&asked) {
+        ids.push(asked);
+    }
+    Ok(ids)
+}
+
 /// Living profiles after an id, oldest first.
 pub async fn page(
     database: &Database,

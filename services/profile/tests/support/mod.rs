@@ -11,13 +11,13 @@ use attune_api::{
         AliasMessage, EventMessage, GetProfileRequest, GetSnapshotRequest, GetSnapshotResponse,
         GroupMessage, IdentifyMessage, IngestMessage, IngestRequest, IngestResult, IngestStatus,
         ListEventsRequest, Profile as ProfileMessage, Snapshot, ingest_message::Kind,
-        profile_service_client::ProfileServiceClient,
+        privacy_service_client::PrivacyServiceClient, profile_service_client::ProfileServiceClient,
     },
     time::from_ms,
     r#type::v1::{Identity, Subject, subject::Id},
 };
 use attune_profile::{Config, MIGRATIONS, Profile};
-use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
+use attune_rpc::{Actor, Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
 use attune_testkit::{TestDatabase, test_database_urls};
 use prost::Message as _;
@@ -29,6 +29,7 @@ pub const T0: i64 = 1_767_225_600_000;
 
 pub struct Running {
     pub client: ProfileServiceClient<Channel>,
+    pub privacy: PrivacyServiceClient<Channel>,
     pub database: Database,
     pub caller: Caller,
     tasks: Tasks,
@@ -52,7 +53,8 @@ impl Running {
         };
         profile.start(&tasks, &peers);
         Self {
-            client: ProfileServiceClient::new(channel),
+            client: ProfileServiceClient::new(channel.clone()),
+            privacy: PrivacyServiceClient::new(channel),
             database,
             caller: Caller::new(Workspace::default()),
             tasks,
@@ -69,11 +71,19 @@ impl Running {
     pub fn in_workspace(&self, name: &str) -> Self {
         Self {
             client: self.client.clone(),
+            privacy: self.privacy.clone(),
             database: self.database.clone(),
             caller: Caller::new(Workspace::new(name).unwrap()),
             tasks: self.tasks.clone(),
             system: self.system,
         }
+    }
+
+    /// The same service for the bearer of a key.
+    pub fn on_behalf_of(&self, api_key_id: &str) -> Self {
+        let mut other = self.in_workspace(self.caller.workspace.as_str());
+        other.caller.actor = Some(Actor::key(api_key_id).unwrap());
+        other
     }
 
     pub fn request<M>(&self, message: M) -> Request<M> {

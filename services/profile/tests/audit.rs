@@ -1,0 +1,313 @@
+//! Whoever looks at or changes personal data leaves an entry that nobody can take back
+//! unnoticed. On both databases.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests fail by panicking.
+
+mod support;
+
+use attune_api::profile::v1::{
+    AuditEntry, ListAuditEntriesRequest, ListEventsRequest, ListProfilesRequest,
+    LookupProfileRequest, SetConsentRequest, VerifyAuditRequest, VerifyAuditResponse,
+};
+use attune_errors::{Reason, reason_of};
+use attune_profile::Config;
+use attune_storage::{Database, Tx, args};
+use futures::{FutureExt, future::join_all};
+use support::{Running, alias, databases, identify, on_both, user, view};
+
+/// All entries, newest first, by pages of two.
+async fn entries(service: &Running, profile_id: &str) -> Vec<AuditEntry> {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = service.request(ListAuditEntriesRequest {
+            page_size: 2,
+            page_token,
+            profile_id: profile_id.to_owned(),
+        });
+        let page = service.privacy.clone().list_audit_entries(request).await;
+        let page = page.unwrap().into_inner();
+        found.extend(page.entries);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return found;
+        }
+    }
+}
+
+async fn verified(service: &Running) -> VerifyAuditResponse {
+    let request = service.request(VerifyAuditRequest {});
+    let answer = service.privacy.clone().verify_audit(request).await;
+    answer.unwrap().into_inner()
+}
+
+/// Changes the database behind the service's back.
+async fn tamper(database: &Database, workspace: &str, statements: &'static [&'static str]) {
+    let workspace = workspace.to_owned();
+    database
+        .write(move |tx: &mut Tx| {
+            let workspace = workspace.clone();
+            async move {
+                for statement in statements {
+                    tx.execute(*statement, args![workspace.clone()]).await?;
+                }
+                Ok::<_, attune_storage::Error>(())
+            }
+            .boxed()
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_access_by_an_operator_leaves_an_entry() {
+    on_both("audit-entries", async |service: Running| {
+        let message = identify("m1", &["u:ann"], 0, serde_json::json!({"name": "Ann"}));
+        let ann = service.one(message).await;
+        service.one(view("m2", &["u:bob"], 0, "i1")).await;
+        let operator = service.on_behalf_of("key-1");
+        operator.profile(&ann).await.unwrap();
+        let request = operator.request(LookupProfileRequest {
+            namespace: "user_id".into(),
+            value: "ann".into(),
+        });
+        operator
+            .client
+            .clone()
+            .lookup_profile(request)
+            .await
+            .unwrap();
+        let request = operator.request(ListProfilesRequest::default());
+        operator
+            .client
+            .clone()
+            .list_profiles(request)
+            .await
+            .unwrap();
+        let request = operator.request(ListEventsRequest {
+            profile_id: ann.clone(),
+            ..Default::default()
+        });
+        operator.client.clone().list_events(request).await.unwrap();
+        let request = operator.request(SetConsentRequest {
+            profile_id: ann.clone(),
+            purpose: "analytics".into(),
+            granted: true,
+            ..Default::default()
+        });
+        operator.client.clone().set_consent(request).await.unwrap();
+
+        let all = entries(&service, "").await;
+        let told: Vec<_> = all
+            .iter()
+            .map(|e| (e.sequence, e.action.as_str()))
+            .collect();
+        let expected = [
+            (5, "SetConsent"),
+            (4, "ListEvents"),
+            (3, "ListProfiles"),
+            (2, "LookupProfile"),
+            (1, "GetProfile"),
+        ];
+        assert_eq!(told, expected);
+        assert!(all.iter().all(|e| e.actor == "key-1"));
+        let request_id = operator.caller.request_id.as_str();
+        assert!(all.iter().all(|e| e.request_id == request_id));
+        assert_eq!(
+            (all[2].profile_id.as_str(), all[2].detail.as_str()),
+            ("", "2 profiles")
+        );
+        let of_ann: Vec<_> = entries(&service, &ann)
+            .await
+            .iter()
+            .map(|e| e.sequence)
+            .collect();
+        assert_eq!(of_ann, [5, 4, 2, 1]);
+        let said = format!("{all:?}");
+        assert!(!said.contains("ann") && !said.contains("Ann"), "{said}");
+        let verified = verified(&service).await;
+        assert!(verified.intact);
+        assert_eq!((verified.entry_count, verified.first_sequence), (5, 1));
+        assert_eq!(verified.head_hash, all[0].hash);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_services_read_to_serve_customers_leaves_none() {
+    on_both("audit-services", async |service: Running| {
+        let ann = service.one(view("m1", &["u:ann"], 0, "i1")).await;
+        service.snapshot(user("ann")).await.unwrap();
+        service.profile(&ann).await.unwrap();
+        assert_eq!(entries(&service, "").await, []);
+        let verified = verified(&service).await;
+        assert_eq!((verified.intact, verified.entry_count), (true, 0));
+        service
+            .on_behalf_of("key-1")
+            .profile("nobody")
+            .await
+            .unwrap_err();
+        assert_eq!(entries(&service, "").await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_about_a_merged_profile_are_found_under_either_id() {
+    on_both("audit-merged", async |service: Running| {
+        let ann = service.one(view("m1", &["u:ann"], 0, "i1")).await;
+        let stranger = service.one(view("m2", &["a:x"], 0, "i1")).await;
+        let operator = service.on_behalf_of("key-1");
+        operator.profile(&stranger).await.unwrap();
+        service.one(alias("m3", &["u:ann"], "a:x")).await;
+        operator.profile(&stranger).await.unwrap();
+        for id in [&ann, &stranger] {
+            let found = entries(&service, id).await;
+            let about: Vec<_> = found.iter().map(|e| e.profile_id.as_str()).collect();
+            assert_eq!(about, [&ann, &stranger]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tampering_is_found_where_it_was_done() {
+    const ROWS: [(&str, &[&str], i64); 9] = [
+        (
+            "changed",
+            &["update audit_entries set actor = 'x' where workspace = $1 and sequence = 3"],
+            3,
+        ),
+        (
+            "cleared",
+            &["update audit_entries set profile_id = '' where workspace = $1 and sequence = 1"],
+            1,
+        ),
+        (
+            "deleted",
+            &["delete from audit_entries where workspace = $1 and sequence = 2"],
+            2,
+        ),
+        (
+            "shortened",
+            &["delete from audit_entries where workspace = $1 and sequence = 5"],
+            5,
+        ),
+        (
+            "beheaded",
+            &["delete from audit_entries where workspace = $1 and sequence = 1"],
+            1,
+        ),
+        (
+            "closed",
+            &[
+                "delete from audit_entries where workspace = $1 and sequence = 3",
+                "update audit_entries set sequence = 3 where workspace = $1 and sequence = 4",
+                "update audit_entries set sequence = 4 where workspace = $1 and sequence = 5",
+            ],
+            3,
+        ),
+        (
+            "inserted",
+            &[
+                "update audit_entries set sequence = 6 where workspace = $1 and sequence = 5",
+                "update audit_entries set sequence = 5 where workspace = $1 and sequence = 4",
+                "insert into audit_entries select workspace, 4, time_ms, actor, action, \
+                 profile_id, request_id, detail, hash from audit_entries \
+                 where workspace = $1 and sequence = 2",
+            ],
+            4,
+        ),
+        (
+            "reordered",
+            &[
+                "update audit_entries set sequence = 100 where workspace = $1 and sequence = 2",
+                "update audit_entries set sequence = 2 where workspace = $1 and sequence = 3",
+                "update audit_entries set sequence = 3 where workspace = $1 and sequence = 100",
+            ],
+            2,
+        ),
+        (
+            "appended",
+            &[
+                "insert into audit_entries select workspace, 6, time_ms, actor, action, \
+               profile_id, request_id, detail, hash from audit_entries \
+               where workspace = $1 and sequence = 5",
+            ],
+            6,
+        ),
+    ];
+    on_both("audit-tamper", async |service: Running| {
+        for (workspace, statements, at) in ROWS {
+            let service = service.in_workspace(workspace);
+            let ann = service.one(view("m1", &["u:ann"], 0, "i1")).await;
+            for number in 0..5 {
+                let operator = service.on_behalf_of(&format!("key-{number}"));
+                operator.profile(&ann).await.unwrap();
+            }
+            assert!(verified(&service).await.intact);
+            tamper(&service.database, workspace, statements).await;
+            let found = verified(&service).await;
+            assert_eq!(
+                (found.intact, found.broken_sequence),
+                (false, at),
+                "{workspace}"
+            );
+        }
+        let elsewhere = service.in_workspace("untouched");
+        assert!(verified(&elsewhere).await.intact);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn processes_append_to_one_chain() {
+    for database in databases("audit-processes").await {
+        let config = Config::default();
+        let one = Running::open(database.url(), database.system, config.clone()).await;
+        let other = match database.system {
+            "postgres" => Running::open(database.url(), database.system, config).await,
+            // An embedded database has one process.
+            _ => one.in_workspace("default"),
+        };
+        let ann = one.one(view("m1", &["u:ann"], 0, "i1")).await;
+        let reads = (0..60).map(|number| {
+            let service = if number % 2 == 0 { &one } else { &other };
+            let operator = service.on_behalf_of(&format!("key-{number}"));
+            let ann = ann.clone();
+            async move { operator.profile(&ann).await.unwrap() }
+        });
+        // With writes of another kind among them, which take the same turns.
+        let writes = (0..20).map(|number| {
+            let service = if number % 2 == 0 { &other } else { &one };
+            service.one(view(&format!("w{number}"), &["u:bob"], number, "i1"))
+        });
+        futures::join!(join_all(reads), join_all(writes));
+        let verified = verified(&other).await;
+        assert_eq!((verified.intact, verified.entry_count), (true, 60));
+        let mut actors: Vec<_> = entries(&one, "")
+            .await
+            .into_iter()
+            .map(|e| e.actor)
+            .collect();
+        actors.sort();
+        actors.dedup();
+        assert_eq!(actors.len(), 60);
+    }
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_list_is_refused() {
+    on_both("audit-token", async |service: Running| {
+        let request = service.request(ListAuditEntriesRequest {
+            page_size: -1,
+            page_token: "eA".into(),
+            profile_id: String::new(),
+        });
+        let status = service.privacy.clone().list_audit_entries(request).await;
+        let status = status.unwrap_err();
+        assert_eq!(reason_of(&status), Some(Reason::InvalidFields));
+        assert_eq!(attune_errors::violations_of(&status).len(), 2);
+    })
+    .await;
+}
