@@ -2,7 +2,7 @@
 //! they come to. A question is known by its structure, so that whoever maintains
 //! answers can find them again. Holds no events and never reads a clock.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use attune_api::profile::v1::RecentEvent;
 use prost_types::Struct;
@@ -125,8 +125,8 @@ impl Window {
         }
     }
 
-    /// When an event of this time no longer counts; None for never.
-    fn leaves_ms(&self, time_ms: i64) -> Option<i64> {
+    /// From when on an event of this time no longer counts; None for never.
+    pub fn leaves_ms(&self, time_ms: i64) -> Option<i64> {
         match self {
             Self::Always => None,
             Self::Rolling { ms } => Some(time_ms.saturating_add(*ms).saturating_add(1)),
@@ -151,6 +151,31 @@ pub enum Operation {
     First(EventField),
     /// A field of the newest event.
     Last(EventField),
+    /// The value of a field that most events have, of a list each element; of as many
+    /// the one that was there last. Missing where there is none.
+    MostFrequent(EventField),
+    /// How many values a field has, of a list the elements; an integer.
+    Distinct(EventField),
+    /// The mean time from one event to the next; missing for fewer than two.
+    AverageGap,
+}
+
+impl Operation {
+    /// The field whose values it needs; the time of an event is always at hand.
+    pub fn field(&self) -> Option<&EventField> {
+        match self {
+            Self::Count | Self::Exists | Self::AverageGap => None,
+            Self::First(EventField::Time) | Self::Last(EventField::Time) => None,
+            Self::Sum(field)
+            | Self::Average(field)
+            | Self::Least(field)
+            | Self::Greatest(field)
+            | Self::First(field)
+            | Self::Last(field)
+            | Self::MostFrequent(field)
+            | Self::Distinct(field) => Some(field),
+        }
+    }
 }
 
 /// Events of one type, those that pass a filter.
@@ -175,13 +200,66 @@ pub struct Aggregate {
 /// When time alone can next change an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Only another event can.
+    /// Only what is known of the person can.
     Never,
     /// Not before this time, in milliseconds.
     At(i64),
-    /// At any time: the question itself reads the clock.
+    /// It cannot be told.
     Unknown,
 }
+
+/// The sooner, the less; the first of all is what may be any time.
+impl Ord for Change {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |change: &Self| match change {
+            Self::Unknown => (0, 0),
+            Self::At(ms) => (1, *ms),
+            Self::Never => (2, 0),
+        };
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Change {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a question looks at whatever its window: the events of a type that pass a test
+/// which knows nothing but the event, and one of their fields. Questions with the same
+/// source can share what is kept of a history.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Source {
+    step: Step,
+    field: Option<EventField>,
+}
+
+impl Source {
+    pub fn event_type(&self) -> &str {
+        &self.step.event_type
+    }
+
+    /// None where the times of the events are enough.
+    pub fn field(&self) -> Option<&EventField> {
+        self.field.as_ref()
+    }
+
+    pub fn accepts(&self, event: EventRef<'_>) -> bool {
+        eval::accepts(&self.step, event, &Nobody)
+    }
+
+    /// Whether the question looks at this.
+    pub fn serves(&self, aggregate: &Aggregate) -> bool {
+        aggregate.operation.field() == self.field.as_ref()
+            && matches!(aggregate.steps.as_slice(), [step] if *step == self.step)
+    }
+}
+
+/// Whom nothing is known about.
+struct Nobody;
+
+impl Scope for Nobody {}
 
 impl Aggregate {
     /// Events of one sequence, at most.
@@ -224,8 +302,7 @@ impl Aggregate {
     }
 
     pub(crate) fn reads_time(&self) -> bool {
-        let filters = self.steps.iter().filter_map(|step| step.filter.as_ref());
-        !matches!(self.window, Window::Always) || filters.into_iter().any(Node::reads_time)
+        !matches!(self.window, Window::Always) || self.filters_read_time()
     }
 
     /// Whether all names and functions in the filters are such.
@@ -252,17 +329,23 @@ impl Aggregate {
 
     /// When time alone can next change the answer over this scope.
     pub fn changes_at(&self, scope: &dyn Scope) -> Change {
-        let mut filters_read_time = false;
-        self.each_filter(&mut |filter| filters_read_time |= filter.reads_time());
-        if filters_read_time {
-            return Change::Unknown;
+        eval::answer_changes_at(self, scope)
+    }
+
+    /// What it looks at, if nothing but events of one type decides the answer.
+    pub fn source(&self) -> Option<Source> {
+        match self.steps.as_slice() {
+            [step] if self.is_self_contained() => Some(Source {
+                step: step.clone(),
+                field: self.operation.field().cloned(),
+            }),
+            _ => None,
         }
-        // These stay as they are for as long as the newest event counts.
-        let newest_decides =
-            !self.is_sequence() && matches!(self.operation, Operation::Exists | Operation::Last(_));
-        eval::counted_time(self, scope, newest_decides)
-            .and_then(|time_ms| self.window.leaves_ms(time_ms))
-            .map_or(Change::Never, Change::At)
+    }
+
+    pub(crate) fn filters_read_time(&self) -> bool {
+        let mut filters = self.steps.iter().filter_map(|step| step.filter.as_ref());
+        filters.any(Node::reads_time)
     }
 }
 

@@ -13,6 +13,8 @@
 //! | `bucket("SALT")` | 0 to 9999, the same for a person and a salt |
 //! | `events("TYPE")` with `.where(e, …)`, `.within("30d")`, `.withinDays(7, "ZONE")`, `.then("TYPE")` | events of the history; a window rolls, or counts calendar days of which today is one; after `then`, `within` is the time from the first event to the last |
 //! | … `.count()`, `.exists()`, `.sum("FIELD")`, `.avg`, `.min`, `.max`, `.first().FIELD`, `.last().FIELD` | what they come to; a field is `time`, `type`, `item_ids`, `revenue`, `channel` or a property |
+//! | … `.mostFrequent("FIELD")`, `.distinct("FIELD")` | the value that most of them have, of as many the one seen last, and how many values there are; of a list its elements |
+//! | … `.averageGap()` | the mean duration from one to the next: `events("purchase").last().time + events("purchase").averageGap()` is when to expect another |
 //! | `anniversary(DATE, "7d")` | the day and month come round today or within so long, in the context's zone |
 //! | `distance(PLACE, PLACE)` | metres; a place is `context.location`, a map with `lat` and `lng`, or two numbers |
 //! | `semver("2.3.0")` | compares as a version does |
@@ -21,7 +23,16 @@
 //! Numbers of JSON are doubles and mix with integers in operators; a text that is a
 //! date compares with times. Of CEL's extensions there are strings (but `format`) and
 //! math, and no optional values, messages, `cel.bind` or macros with two variables.
-//! History is what the scope has of it: rules see the events of the snapshot.
+//! History is what the scope has of it: rules see the events of the snapshot. An event
+//! that is dated later than now counts as soon as it is known.
+//!
+//! # Time
+//!
+//! Whoever keeps an answer up to date asks [`Expression::changes_at`] when to judge it
+//! again. It can be told of windows, of anniversaries, of times and durations that are
+//! added, subtracted and compared, and of the hour, day, month and year of a time. What
+//! does anything else with the clock, such as `string(now)` or `now.getMinutes()`, is
+//! told of by [`Expression::untold`].
 //!
 //! # Bounds
 //!
@@ -48,6 +59,7 @@ pub mod filter;
 mod functions;
 mod history;
 mod index;
+mod motion;
 mod node;
 mod parse;
 mod print;
@@ -61,11 +73,11 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 pub use fault::{Fault, Position, nearest};
 pub use functions::Zone;
-pub use history::{Aggregate, Change, EventField, EventRef, Operation, Window};
+pub use history::{Aggregate, Change, EventField, EventRef, Operation, Source, Window};
 pub use reads::Reads;
 pub use scope::{ItemScope, Judged, Scope, SubjectScope, recent_events, state_name};
 pub use set::{Edit, ExpressionSet, Key, Matches, Snapshot};
-pub use value::{TypeName, Value, format_time, parse_time};
+pub use value::{Sum, TypeName, Value, format_time, parse_time};
 pub use vocabulary::{ContextField, Declared, EventProperties, ItemField, Kind, Vocabulary};
 
 use node::{Literal, Load, Node};
@@ -82,6 +94,7 @@ struct Compiled {
     source: String,
     root: Node,
     kind: Kind,
+    untold: Option<Fault>,
 }
 
 impl Expression {
@@ -98,11 +111,12 @@ impl Expression {
         expected: Kind,
     ) -> Result<Self, Vec<Fault>> {
         let parsed = parse::parse(source)?;
-        let (root, kind) = check::check(&parsed, vocabulary, expected)?;
+        let checked = check::check(&parsed, vocabulary, expected)?;
         Ok(Self(Arc::new(Compiled {
             source: source.to_owned(),
-            root,
-            kind,
+            root: checked.root,
+            kind: checked.kind,
+            untold: checked.untold,
         })))
     }
 
@@ -181,6 +195,19 @@ impl Expression {
     /// Whether time alone can change what it comes to.
     pub fn reads_time(&self) -> bool {
         self.0.root.reads_time()
+    }
+
+    /// When time alone can next change what it comes to over this scope: until then, and
+    /// as long as the scope says the same, it stays. `Unknown` where [`Self::untold`] says
+    /// so, and where judging costs more than its budget.
+    pub fn changes_at(&self, scope: &dyn Scope) -> Change {
+        eval::changes_at(&self.0.root, scope)
+    }
+
+    /// Where it uses the clock so that nobody can tell when it changes, for whoever
+    /// keeps its answer up to date to refuse it.
+    pub fn untold(&self) -> Option<&Fault> {
+        self.0.untold.as_ref()
     }
 }
 

@@ -13,7 +13,7 @@ use attune_api::{
 use prost_types::Timestamp;
 
 use crate::{
-    history::{Aggregate, EventRef},
+    history::{Aggregate, Change, EventRef},
     value::Value,
     vocabulary::{ContextField, ItemField},
 };
@@ -92,6 +92,17 @@ pub trait Scope {
     /// to have the events looked at.
     fn aggregate(&self, aggregate: &Aggregate) -> Option<Value<'_>> {
         let _ = aggregate;
+        None
+    }
+
+    /// When time alone first makes a test say something else of the answer that
+    /// [`aggregate`](Self::aggregate) gives, or sooner; None to have the events looked at.
+    fn aggregate_until(
+        &self,
+        aggregate: &Aggregate,
+        test: &dyn Fn(&Value<'_>) -> bool,
+    ) -> Option<Change> {
+        let _ = (aggregate, test);
         None
     }
 
@@ -321,6 +332,14 @@ impl<S: Scope + ?Sized, I: Scope> Scope for Judged<'_, S, I> {
 
     fn aggregate(&self, aggregate: &Aggregate) -> Option<Value<'_>> {
         self.subject.aggregate(aggregate)
+    }
+
+    fn aggregate_until(
+        &self,
+        aggregate: &Aggregate,
+        test: &dyn Fn(&Value<'_>) -> bool,
+    ) -> Option<Change> {
+        self.subject.aggregate_until(aggregate, test)
     }
 
     fn variable(&self, name: &str) -> Value<'_> {

@@ -3,16 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use attune_api::{
     catalog::v1::{Item, ItemState},
+    profile::v1::RecentEvent,
     time,
     r#type::v1::Money,
 };
 use attune_expr::{
-    Expression, ItemScope, Judged, Scope, Value, Vocabulary,
+    EventRef, Expression, ItemScope, Judged, Scope, Value, Vocabulary,
     filter::{Column, ColumnName, Columns, NoSubject},
+    recent_events,
 };
 use proptest::prelude::*;
 use prost_types::{ListValue, Struct, value::Kind};
@@ -96,12 +98,43 @@ impl Columns for Shelf {
     }
 }
 
-/// Someone with traits `p0` to `p5`.
-struct Someone(BTreeMap<String, prost_types::Value>);
+/// Someone with traits `p0` to `p5`, who has seen each value as a category.
+struct Someone {
+    traits: BTreeMap<String, prost_types::Value>,
+    events: Vec<RecentEvent>,
+}
+
+impl Someone {
+    fn new(traits: BTreeMap<String, prost_types::Value>) -> Self {
+        let seen = traits.values().zip(1..).map(|(value, ago)| RecentEvent {
+            r#type: "view".to_owned(),
+            time_ms: -ago,
+            properties: Some(Struct {
+                fields: [("category".to_owned(), value.clone())].into(),
+            }),
+            ..RecentEvent::default()
+        });
+        Self {
+            events: seen.collect(),
+            traits,
+        }
+    }
+}
 
 impl Scope for Someone {
     fn profile(&self, trait_id: &str) -> Value<'_> {
-        self.0.get(trait_id).map_or(Value::Missing, Value::from)
+        self.traits
+            .get(trait_id)
+            .map_or(Value::Missing, Value::from)
+    }
+
+    fn events<'s>(
+        &'s self,
+        event_type: Option<&str>,
+        since_ms: Option<i64>,
+        visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+    ) {
+        recent_events(&self.events, event_type, since_ms, visit);
     }
 }
 
@@ -233,6 +266,8 @@ fn constant() -> impl Strategy<Value = String> {
         1 => any::<bool>().prop_map(|b| b.to_string()),
         1 => (1..4).prop_map(|d| format!("timestamp('2026-01-0{d}')")),
         4 => (0..6).prop_map(|n| format!("profile.p{n}")),
+        1 => prop::sample::select(&["mostFrequent('category')", "distinct('category')",
+            "averageGap()"][..]).prop_map(|o| format!("events('view').{o}")),
         1 => Just("(timestamp('2026-01-03') - duration('24h'))".to_owned()),
     ]
 }
@@ -343,7 +378,7 @@ proptest! {
         expressions in prop::collection::vec(compiled(), 1..4),
         traits in prop::collection::btree_map("p[0-5]", proto(), 0..6),
     ) {
-        let someone = Someone(traits);
+        let someone = Someone::new(traits);
         let mut shelf = Shelf::default();
         for (index, item) in before {
             shelf.put(index, item);
@@ -377,7 +412,7 @@ proptest! {
         for (index, item) in items {
             shelf.put(index, item);
         }
-        let (one, other) = (Someone(traits), Someone(others));
+        let (one, other) = (Someone::new(traits), Someone::new(others));
         if expression.subject_values(&one) == expression.subject_values(&other) {
             prop_assert_eq!(expression.select(&shelf, &one), expression.select(&shelf, &other));
         }

@@ -138,6 +138,20 @@ fn these_hold() {
         "now - events('view').last().time > duration('200h')",
         "has(events('view').last().category) && !has(events('refund').last().time)",
         "[1, 2, 3].exists(n, n == events('purchase').count())",
+        "events('purchase').mostFrequent('category') == 'tents'",
+        "events('purchase').within('30d').mostFrequent('category') == 'tents'",
+        "events('purchase').where(e, e.revenue < 50.0).mostFrequent('category') == 'stoves'",
+        "events('purchase').mostFrequent('item_ids') == 'tent-1'",
+        "events('purchase').mostFrequent('revenue') == 80.0",
+        "events('purchase').distinct('category') == 2",
+        "events('purchase').distinct('item_ids') == 2",
+        "events('purchase').within('28d').distinct('category') == 1",
+        "events('search').averageGap() == duration('466h')",
+        "events('search').last().time + events('search').averageGap() > now",
+        // Recency, frequency and monetary value, each as a score.
+        "(now - events('purchase').last().time < duration('30d') ? 5 : 1) \
+         + math.least(events('purchase').within('365d').count(), 5) \
+         + (events('purchase').within('365d').sum('revenue') >= 100.0 ? 5 : 1) == 12",
         // Ordered: the second search led to a purchase half an hour later.
         "events('search').then('purchase').exists()",
         "events('search').then('purchase').within('1h').exists()",
@@ -171,6 +185,10 @@ fn of_no_events_nothing_but_counts_and_sums_is_known() {
         "events('purchase').last().nothing == 'x'",
         "events('purchase').sum('category') > 0.0",
         "events('purchase').avg('category') > 0.0",
+        "events('refund').mostFrequent('category') != 'x'",
+        "events('view').averageGap() < duration('1000d')",
+        "events('view').mostFrequent('nothing') != 'x'",
+        "events('refund').distinct('category') > 0",
     ] {
         assert!(!compile(source).matches(&past()), "{source}");
     }
@@ -242,6 +260,24 @@ fn faults_tell_what_is_wrong_with_a_question() {
         ("events(profile.x).count() > 1", 1, None),
         ("events('a', 'b').count() > 1", 1, None),
         ("events('purchase').count(1) > 1", 20, None),
+        (
+            "events('purchase').mostFrequnt('category') == 'x'",
+            20,
+            Some("mostFrequent"),
+        ),
+        (
+            "events('purchase').distinct('categry') > 1",
+            20,
+            Some("category"),
+        ),
+        ("events('purchase').mostFrequent('category') > 1", 45, None),
+        ("events('purchase').averageGap('time') > now", 20, None),
+        ("events('purchase').averageGap() > 3", 33, None),
+        (
+            "events('view').then('purchase').averageGap() > now",
+            33,
+            None,
+        ),
     ] {
         let faults = Expression::compile(source, &declared).expect_err(source);
         let first = &faults[0];
@@ -288,6 +324,14 @@ fn time_alone_changes_an_answer_when_an_event_leaves_its_window() {
         ),
         (
             "events('purchase').where(e, e.time > now).within('30d').exists()",
+            Change::Never,
+        ),
+        (
+            "events('purchase').where(e, e.time > now - duration('12h')).exists()",
+            Change::At(at("2026-03-30T10:30:00Z")),
+        ),
+        (
+            "events('purchase').where(e, string(now) == 'x').within('30d').exists()",
             Change::Unknown,
         ),
     ] {

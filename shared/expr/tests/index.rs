@@ -9,13 +9,14 @@ mod workload;
 
 use std::{
     collections::BTreeMap,
+    ops::ControlFlow,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-use attune_api::json;
+use attune_api::{json, profile::v1::RecentEvent};
 use attune_expr::{
-    ContextField, Edit, Expression, ExpressionSet, Matches, Reads, Scope, Value, Vocabulary,
-    parse_time,
+    ContextField, Edit, EventRef, Expression, ExpressionSet, Matches, Reads, Scope, Value,
+    Vocabulary, parse_time, recent_events,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -51,6 +52,8 @@ struct Person {
     channel: Option<&'static str>,
     time: Option<i64>,
     consent: bool,
+    /// The newest first.
+    events: Vec<RecentEvent>,
 }
 
 impl Scope for Person {
@@ -79,6 +82,27 @@ impl Scope for Person {
     fn subject_key(&self) -> &str {
         "p"
     }
+
+    fn events<'s>(
+        &'s self,
+        event_type: Option<&str>,
+        since_ms: Option<i64>,
+        visit: &mut dyn FnMut(EventRef<'s>) -> ControlFlow<()>,
+    ) {
+        recent_events(&self.events, event_type, since_ms, visit);
+    }
+}
+
+/// That someone saw these, one after the other.
+fn seen(categories: Vec<&str>) -> Vec<RecentEvent> {
+    let seen = categories.into_iter().zip(1..);
+    seen.map(|(category, ago)| RecentEvent {
+        r#type: "view".to_owned(),
+        time_ms: -ago,
+        properties: json::to_struct(json!({"category": category})),
+        ..RecentEvent::default()
+    })
+    .collect()
 }
 
 const TRAITS: [&str; 4] = ["a", "b", "c", "d"];
@@ -157,8 +181,10 @@ fn person() -> impl Strategy<Value = Person> {
         prop::option::of(prop::sample::select(&["web", "app", "x"][..])),
         prop::option::of(times()),
         any::<bool>(),
+        prop::collection::vec(prop::sample::select(&TEXTS[..]), 0..4),
     )
-        .prop_map(|(held, segments, channel, time, consent)| Person {
+        .prop_map(|(held, segments, channel, time, consent, saw)| Person {
+            events: seen(saw),
             traits: TRAITS.into_iter().zip(held).collect(),
             segments: segments.into_iter().map(str::to_owned).collect(),
             channel,
@@ -178,6 +204,8 @@ fn condition() -> impl Strategy<Value = String> {
                 "size(profile.a)", "(profile.a + 1)", "(profile.b - profile.c)", "-profile.a",
                 "profile.a.x", "profile.b[0]", "bucket('s')", "profile.c.lowerAscii()",
                 "(profile.a ? profile.b : profile.c)", "(context.time - profile.a)",
+                "events('view').mostFrequent('category')", "events('view').distinct('category')",
+                "events('view').averageGap()",
             ][..]).prop_map(str::to_owned),
         ]
     };
@@ -418,6 +446,7 @@ fn readers_see_one_state_or_the_next() {
         channel: None,
         time: None,
         consent: false,
+        events: Vec::new(),
     };
     let (version, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
     std::thread::scope(|threads| {
@@ -460,6 +489,7 @@ fn a_snapshot_does_not_change() {
         channel: None,
         time: None,
         consent: false,
+        events: Vec::new(),
     };
     let mut matches = Matches::default();
     assert_eq!(snapshot.matching(&person, &mut matches), [1]);

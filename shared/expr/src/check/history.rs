@@ -19,7 +19,7 @@ use crate::{
 const DAYS_MAX: i64 = 3660;
 
 /// What may stand in a chain, for suggestions.
-const LINKS: [&str; 12] = [
+const LINKS: [&str; 15] = [
     "where",
     "within",
     "withinDays",
@@ -30,6 +30,9 @@ const LINKS: [&str; 12] = [
     "avg",
     "min",
     "max",
+    "mostFrequent",
+    "distinct",
+    "averageGap",
     "last",
     "first",
 ];
@@ -136,32 +139,61 @@ impl<'a> Checker<'a> {
         let Some(question) = self.question(&links[..links.len() - 1]) else {
             return NOTHING;
         };
-        let of_field: fn(EventField) -> Operation = match name {
-            "count" | "exists" => {
-                self.no_arguments(last);
-                let (operation, kind) = if name == "count" {
-                    (Operation::Count, Kind::Number)
-                } else {
-                    (Operation::Exists, Kind::Bool)
-                };
-                return self.answer(last, question, operation, kind);
+        let operation: fn(EventField) -> Operation = match name {
+            "count" => return self.of_all(last, question, Operation::Count, Kind::Number),
+            "exists" => return self.of_all(last, question, Operation::Exists, Kind::Bool),
+            "averageGap" => {
+                return self.of_all(last, question, Operation::AverageGap, Kind::Duration);
             }
             "sum" => Operation::Sum,
             "avg" => Operation::Average,
             "min" => Operation::Least,
-            _ => Operation::Greatest,
+            "max" => Operation::Greatest,
+            "distinct" => Operation::Distinct,
+            _ => Operation::MostFrequent,
         };
+        self.of_field(last, question, operation)
+    }
+
+    /// A question that no field answers.
+    fn of_all(
+        &mut self,
+        last: Link<'a>,
+        question: Question<'a>,
+        operation: Operation,
+        kind: Kind,
+    ) -> Typed {
+        self.no_arguments(last);
+        self.answer(last, question, operation, kind)
+    }
+
+    fn of_field(
+        &mut self,
+        last: Link<'a>,
+        question: Question<'a>,
+        operation: fn(EventField) -> Operation,
+    ) -> Typed {
         let Some(field) = self.text_argument(last, "the name of a field") else {
             return NOTHING;
         };
         let Some((field, kind)) = self.event_field(last.id, question.properties, field) else {
             return NOTHING;
         };
-        if !matches!(kind, Kind::Any | Kind::Number) {
-            let message = format!("`{}` is {}, and no number", field.name(), kind.name());
-            return self.fault(last.id, message);
-        }
-        self.answer(last, question, of_field(field), Kind::Number)
+        let name = field.name().to_owned();
+        let operation = operation(field);
+        let result = match operation {
+            Operation::Distinct(_) => Kind::Number,
+            // Of a list an element, of which nothing is declared.
+            Operation::MostFrequent(EventField::ItemIds) => Kind::Text,
+            Operation::MostFrequent(_) if kind == Kind::List => Kind::Any,
+            Operation::MostFrequent(_) => kind,
+            _ if matches!(kind, Kind::Any | Kind::Number) => Kind::Number,
+            _ => {
+                let message = format!("`{name}` is {}, and no number", kind.name());
+                return self.fault(last.id, message);
+            }
+        };
+        self.answer(last, question, operation, result)
     }
 
     fn answer(

@@ -16,6 +16,7 @@ use cel::{
 
 use crate::{
     fault::Fault,
+    motion::{Motion, motion},
     node::{Literal, Node},
     parse::Parsed,
     vocabulary::{EventProperties, Kind, Vocabulary},
@@ -27,31 +28,51 @@ const DEPTH_MAX: usize = 128;
 /// Elements of a list, or entries of a map, that is written out.
 const ELEMENTS_MAX: usize = 1000;
 
+/// An expression that may be judged.
+pub(crate) struct Checked {
+    pub root: Node,
+    pub kind: Kind,
+    /// Where it uses the clock so that it cannot be told when its value changes.
+    pub untold: Option<Fault>,
+}
+
 /// The tree and its kind, if that is what is expected; `Any` expects nothing.
 pub(crate) fn check(
     parsed: &Parsed,
     vocabulary: &Vocabulary,
     expected: Kind,
-) -> Result<(Node, Kind), Vec<Fault>> {
-    let mut checker = Checker {
-        parsed,
-        vocabulary,
-        faults: Vec::new(),
-        too_deep: None,
-        variables: Vec::new(),
-        depth: 0,
-    };
-    let typed = checker.expected(&parsed.expression, expected);
+) -> Result<Checked, Vec<Fault>> {
+    let mut checker = Checker::new(parsed, vocabulary);
+    let (root, kind) = checker.expected(&parsed.expression, expected);
     if let Some(fault) = checker.too_deep {
         // The operators around it are beyond judging.
         return Err(vec![fault]);
     }
-    if checker.faults.is_empty() {
-        Ok(typed)
-    } else {
+    if !checker.faults.is_empty() {
         checker.faults.sort_by_key(|fault| fault.position);
-        Err(checker.faults)
+        return Err(checker.faults);
     }
+    let untold = match motion(&root) {
+        Motion::Told => None,
+        // A condition that is a time never holds.
+        Motion::Moving if kind == Kind::Bool => None,
+        _ => Some(untold(parsed, vocabulary)),
+    };
+    Ok(Checked { root, kind, untold })
+}
+
+/// The innermost part whose changes cannot be told. Found by checking again, since trees
+/// know no places and few expressions have such a part.
+fn untold(parsed: &Parsed, vocabulary: &Vocabulary) -> Fault {
+    let mut checker = Checker::new(parsed, vocabulary);
+    checker.untold = Some(None);
+    checker.typed(&parsed.expression);
+    let id = checker.untold.flatten().unwrap_or(parsed.expression.id);
+    Fault::new(
+        parsed.position(id),
+        "this changes with the clock at times that cannot be told ahead: compare times and \
+         durations themselves, as in `now - profile.since > duration(\"30d\")`",
+    )
 }
 
 type Typed = (Node, Kind);
@@ -81,9 +102,23 @@ struct Checker<'a> {
     /// The outermost first.
     variables: Vec<Variable<'a>>,
     depth: usize,
+    /// While it is looked for, the first part that was found untold.
+    untold: Option<Option<u64>>,
 }
 
 impl<'a> Checker<'a> {
+    fn new(parsed: &'a Parsed, vocabulary: &'a Vocabulary) -> Self {
+        Self {
+            parsed,
+            vocabulary,
+            faults: Vec::new(),
+            too_deep: None,
+            variables: Vec::new(),
+            depth: 0,
+            untold: None,
+        }
+    }
+
     fn fault(&mut self, id: u64, message: impl Into<String>) -> Typed {
         self.suggest(id, message, None)
     }
@@ -133,6 +168,11 @@ impl<'a> Checker<'a> {
             }
         };
         self.depth -= 1;
+        if let Some(None) = self.untold
+            && motion(&typed.0) == Motion::Untold
+        {
+            self.untold = Some(Some(expression.id));
+        }
         typed
     }
 

@@ -1,14 +1,18 @@
 //! Questions about a person's history, answered by looking at events where nobody keeps
-//! the answer. One pass over the events, the newest first; keeps none of them.
+//! the answer, and when time alone changes what they come to. One pass over the events,
+//! the newest first; keeps none of them.
 
 use std::{cell::Cell, ops::ControlFlow};
 
-use super::{Frame, Held, STEPS_MAX};
+use super::{Frame, Held, STEPS_MAX, fold::Folded};
 use crate::{
-    history::{Aggregate, EventField, EventRef, Operation, Step},
+    history::{Aggregate, Change, EventRef, Step},
     scope::Scope,
     value::Value,
 };
+
+/// What is asked of an answer, such as whether it is at least three.
+type Test<'t> = &'t dyn Fn(&Value<'_>) -> bool;
 
 /// Whether an event is of a step's type and passes its filter.
 pub(crate) fn accepts<'a>(step: &'a Step, event: EventRef<'a>, scope: &'a dyn Scope) -> bool {
@@ -16,35 +20,13 @@ pub(crate) fn accepts<'a>(step: &'a Step, event: EventRef<'a>, scope: &'a dyn Sc
     event.event_type == &*step.event_type && Frame::new(scope, &steps).passes(step, event)
 }
 
-/// The time of the newest event that counts, or of the oldest one.
-pub(crate) fn counted_time(
-    aggregate: &Aggregate,
-    scope: &dyn Scope,
-    is_newest: bool,
-) -> Option<i64> {
-    let since = aggregate.window.since_ms(scope.now_ms());
-    let mut found = None;
-    scope.events(aggregate.one_type(), since, &mut |event| {
-        if !aggregate.accepts(event, scope) {
-            return ControlFlow::Continue(());
-        }
-        found = Some(event.time_ms);
-        if is_newest {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    });
-    found
-}
-
-impl Aggregate {
-    /// The one type to look at; None for a sequence, which wants all in their order.
-    fn one_type(&self) -> Option<&str> {
-        match self.steps.as_slice() {
-            [step] => Some(&step.event_type),
-            _ => None,
-        }
+pub(crate) fn answer_changes_at(aggregate: &Aggregate, scope: &dyn Scope) -> Change {
+    let steps = Cell::new(STEPS_MAX);
+    let change = Frame::new(scope, &steps).answer_with_change(aggregate).1;
+    if steps.get() == 0 {
+        Change::Unknown
+    } else {
+        change
     }
 }
 
@@ -55,7 +37,37 @@ impl<'a> Frame<'_, 'a> {
         }
         match aggregate.steps.as_slice() {
             [step] => self.fold(aggregate, step),
-            steps => Value::Bool(self.is_in_order(aggregate, steps)),
+            steps => Value::Bool(self.in_order(aggregate, steps).is_some()),
+        }
+    }
+
+    /// The answer, and until when it stays the same.
+    pub(super) fn answer_with_change(&self, aggregate: &'a Aggregate) -> (Value<'a>, Change) {
+        let answer = self.aggregate(aggregate);
+        let is_same = |later: &Value<'_>| {
+            later.equals(&answer) || (later.is_missing() && answer.is_missing())
+        };
+        let change = self.answer_passes_until(aggregate, &is_same);
+        (answer, change)
+    }
+
+    /// Until when a test says the same of the answer that it says now.
+    pub(super) fn answer_passes_until(&self, aggregate: &'a Aggregate, test: Test<'_>) -> Change {
+        if let Some(change) = self.scope.aggregate_until(aggregate, test) {
+            return change;
+        }
+        let leaves = |ms: Option<i64>| {
+            ms.and_then(|ms| aggregate.window.leaves_ms(ms))
+                .map_or(Change::Never, Change::At)
+        };
+        if aggregate.filters_read_time() {
+            let (oldest_ms, filters) = self.filters_until(aggregate);
+            return filters.min(leaves(oldest_ms));
+        }
+        match aggregate.steps.as_slice() {
+            [step] => leaves(self.flips_without(aggregate, step, test)),
+            // Of all such sequences this one leaves the window last.
+            steps => leaves(self.in_order(aggregate, steps)),
         }
     }
 
@@ -68,10 +80,14 @@ impl<'a> Frame<'_, 'a> {
         alone.with(Held::Event(event), |frame| frame.holds(filter))
     }
 
-    fn fold(&self, aggregate: &'a Aggregate, step: &'a Step) -> Value<'a> {
+    /// Shows the events of a step, the newest first; false if the budget is used up.
+    fn each_event(
+        &self,
+        aggregate: &'a Aggregate,
+        step: &'a Step,
+        mut visit: impl FnMut(EventRef<'a>) -> ControlFlow<()>,
+    ) -> bool {
         let since = aggregate.window.since_ms(self.scope.now_ms());
-        let mut folded = Folded::default();
-        let operation = &aggregate.operation;
         let mut is_complete = true;
         self.scope
             .events(Some(&step.event_type), since, &mut |event| {
@@ -82,22 +98,83 @@ impl<'a> Frame<'_, 'a> {
                 if !self.passes(step, event) {
                     return ControlFlow::Continue(());
                 }
-                folded.add(operation, event)
+                visit(event)
             });
-        if is_complete && self.steps.get() > 0 {
-            folded.answer(operation)
+        is_complete && self.steps.get() > 0
+    }
+
+    fn fold(&self, aggregate: &'a Aggregate, step: &'a Step) -> Value<'a> {
+        let mut folded = Folded::new(&aggregate.operation);
+        if self.each_event(aggregate, step, |event| folded.add(event)) {
+            folded.answer()
         } else {
             Value::Missing
         }
     }
 
-    /// Whether events of these steps follow each other. From the newest back, `ends[i]`
-    /// is the earliest end of a sequence that begins with step `i` and was seen whole.
-    fn is_in_order(&self, aggregate: &'a Aggregate, steps: &'a [Step]) -> bool {
+    /// The time of the event whose leaving is the first that makes a test say something
+    /// else. Events leave the oldest first, so that what is left are the newest.
+    fn flips_without(
+        &self,
+        aggregate: &'a Aggregate,
+        step: &'a Step,
+        test: Test<'_>,
+    ) -> Option<i64> {
+        let mut folded = Folded::new(&aggregate.operation);
+        let mut passes = test(&folded.answer());
+        // The last event after which it said yes, and no.
+        let (mut passed_before, mut failed_before) = (None, None);
+        self.each_event(aggregate, step, |event| {
+            let without = if passes {
+                &mut passed_before
+            } else {
+                &mut failed_before
+            };
+            *without = Some(event.time_ms);
+            let flow = folded.add(event);
+            passes = test(&folded.answer());
+            flow
+        });
+        if passes { failed_before } else { passed_before }
+    }
+
+    /// The time of the oldest event that counts, and until when all filters say the same
+    /// of every event in the window.
+    fn filters_until(&self, aggregate: &'a Aggregate) -> (Option<i64>, Change) {
+        let since = aggregate.window.since_ms(self.scope.now_ms());
+        let (mut oldest_ms, mut until) = (None, Change::Never);
+        for step in &aggregate.steps {
+            self.scope
+                .events(Some(&step.event_type), since, &mut |event| {
+                    if !self.take(1) {
+                        until = Change::Unknown;
+                        return ControlFlow::Break(());
+                    }
+                    let (counts, change) = match &step.filter {
+                        None => (true, Change::Never),
+                        Some(filter) => {
+                            let alone = Frame::new(self.scope, self.steps);
+                            alone.with(Held::Event(event), |frame| frame.truth(filter))
+                        }
+                    };
+                    until = until.min(change);
+                    if counts {
+                        oldest_ms = Some(oldest_ms.unwrap_or(i64::MAX).min(event.time_ms));
+                    }
+                    ControlFlow::Continue(())
+                });
+        }
+        (oldest_ms, until)
+    }
+
+    /// Of events of these steps that follow each other, the time of the first, and the
+    /// latest such. From the newest back, `ends[i]` is the earliest end of a sequence
+    /// that begins with step `i` and was seen whole.
+    fn in_order(&self, aggregate: &'a Aggregate, steps: &'a [Step]) -> Option<i64> {
         let since = aggregate.window.since_ms(self.scope.now_ms());
         let mut ends: [Option<i64>; Aggregate::STEPS_MAX] = [None; Aggregate::STEPS_MAX];
         let is_short_enough = |ms: i64| aggregate.sequence_ms.is_none_or(|most| ms <= most);
-        let mut found = false;
+        let mut found = None;
         self.scope.events(None, since, &mut |event| {
             if !self.take(1) {
                 return ControlFlow::Break(());
@@ -111,10 +188,12 @@ impl<'a> Frame<'_, 'a> {
                     ends[i] = Some(event.time_ms);
                 } else if let Some(end_ms) = ends[i + 1] {
                     ends[i] = Some(end_ms);
-                    found |= i == 0 && is_short_enough(end_ms.saturating_sub(event.time_ms));
+                    if i == 0 && is_short_enough(end_ms.saturating_sub(event.time_ms)) {
+                        found = Some(event.time_ms);
+                    }
                 }
             }
-            if found {
+            if found.is_some() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -122,64 +201,4 @@ impl<'a> Frame<'_, 'a> {
         });
         found
     }
-}
-
-/// What the events seen so far come to.
-#[derive(Default)]
-struct Folded<'a> {
-    count: i64,
-    sum: f64,
-    numbers: u32,
-    extreme: Option<f64>,
-    picked: Option<Value<'a>>,
-}
-
-impl<'a> Folded<'a> {
-    fn add(&mut self, operation: &Operation, event: EventRef<'a>) -> ControlFlow<()> {
-        self.count += 1;
-        match operation {
-            Operation::Count => {}
-            Operation::Exists => return ControlFlow::Break(()),
-            Operation::Last(field) => {
-                self.picked = Some(event.field(field));
-                return ControlFlow::Break(());
-            }
-            Operation::First(field) => self.picked = Some(event.field(field)),
-            Operation::Sum(field) | Operation::Average(field) => {
-                if let Some(number) = number(event, field) {
-                    self.sum += number;
-                    self.numbers += 1;
-                }
-            }
-            Operation::Least(field) => self.take(number(event, field), f64::min),
-            Operation::Greatest(field) => self.take(number(event, field), f64::max),
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn take(&mut self, number: Option<f64>, choose: fn(f64, f64) -> f64) {
-        if let Some(number) = number {
-            self.extreme = Some(self.extreme.map_or(number, |known| choose(known, number)));
-        }
-    }
-
-    fn answer(self, operation: &Operation) -> Value<'a> {
-        match operation {
-            Operation::Count => Value::Int(self.count),
-            Operation::Exists => Value::Bool(self.count > 0),
-            Operation::Sum(_) => Value::Number(self.sum),
-            Operation::Average(_) if self.numbers > 0 => {
-                Value::Number(self.sum / f64::from(self.numbers))
-            }
-            Operation::Average(_) => Value::Missing,
-            Operation::Least(_) | Operation::Greatest(_) => {
-                self.extreme.map_or(Value::Missing, Value::Number)
-            }
-            Operation::First(_) | Operation::Last(_) => self.picked.unwrap_or(Value::Missing),
-        }
-    }
-}
-
-fn number(event: EventRef<'_>, field: &EventField) -> Option<f64> {
-    event.field(field).as_number().filter(|n| n.is_finite())
 }

@@ -3,12 +3,15 @@
 //! would run long.
 
 mod arithmetic;
+mod course;
+mod fold;
 mod history;
 mod macros;
 
 use std::{cell::Cell, cmp::Ordering};
 
-pub(crate) use history::{accepts, counted_time};
+pub(crate) use course::changes_at;
+pub(crate) use history::{accepts, answer_changes_at};
 
 use crate::{
     functions::{Function, anniversary_within},

@@ -13,7 +13,7 @@ pub(crate) use convert::{parse_version, to_type};
 pub(crate) use signatures::{NAMESPACES, SIGNATURES, Signature, Style};
 pub(crate) use text::{append, concat};
 pub use time::Zone;
-pub(crate) use time::anniversary_within;
+pub(crate) use time::{PartSpan, anniversary_changes_ms, anniversary_within};
 
 use crate::value::{TypeName, Value};
 
@@ -68,6 +68,13 @@ pub(crate) enum ClockPart {
     Minutes,
     Seconds,
     Milliseconds,
+}
+
+impl ClockPart {
+    /// Whether it stays for an hour and more, so that its changes can be waited for.
+    pub fn is_coarse(self) -> bool {
+        !matches!(self, Self::Minutes | Self::Seconds | Self::Milliseconds)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

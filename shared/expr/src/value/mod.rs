@@ -2,6 +2,7 @@
 //! they mean. Total: what cannot be compared is unequal and unordered, never an error.
 
 mod compare;
+mod sum;
 mod time;
 
 use std::{borrow::Cow, fmt, ops::ControlFlow, sync::Arc};
@@ -9,7 +10,10 @@ use std::{borrow::Cow, fmt, ops::ControlFlow, sync::Arc};
 use prost_types::{Struct, value::Kind as Proto};
 use semver::Version;
 
-pub(crate) use time::{TIME_MS_RANGE, duration, format_duration, parse_duration, whole_units};
+pub use sum::Sum;
+pub(crate) use time::{
+    DURATION_MS_MAX, TIME_MS_RANGE, duration, format_duration, parse_duration, whole_units,
+};
 pub use time::{format_time, parse_time};
 
 /// A value, or that there is none.
@@ -158,6 +162,38 @@ impl<'a> Value<'a> {
             Self::Number(n) => Some(*n),
             _ => None,
         }
+    }
+
+    /// As JSON has it: a time in RFC 3339, a duration in seconds as `90s`. None for what
+    /// is missing, and for what JSON cannot say.
+    pub fn to_proto(&self) -> Option<prost_types::Value> {
+        let list = |values: Option<Vec<_>>| {
+            Some(Proto::ListValue(prost_types::ListValue { values: values? }))
+        };
+        let kind = match self {
+            Self::Missing | Self::Bytes(_) | Self::Type(_) => return None,
+            Self::Null => Proto::NullValue(0),
+            Self::Bool(b) => Proto::BoolValue(*b),
+            Self::Int(_) | Self::Uint(_) | Self::Number(_) => {
+                Proto::NumberValue(self.as_number().filter(|n| n.is_finite())?)
+            }
+            Self::Text(text) => Proto::StringValue(text.to_string()),
+            Self::Time(ms) => Proto::StringValue(format_time(*ms)?),
+            Self::Duration(ms) => Proto::StringValue(format_duration(*ms)),
+            Self::Version(version) => Proto::StringValue(version.to_string()),
+            Self::Texts(_) | Self::Protos(_) | Self::List(_) => {
+                list(self.elements()?.iter().map(Self::to_proto).collect())?
+            }
+            Self::Struct(fields) => Proto::StructValue((*fields).clone()),
+            Self::Map(entries) => {
+                let field = |(key, value): &(Self, Self)| {
+                    Some((key.as_text()?.to_owned(), value.to_proto()?))
+                };
+                let fields = entries.iter().map(field).collect::<Option<_>>()?;
+                Proto::StructValue(Struct { fields })
+            }
+        };
+        Some(prost_types::Value { kind: Some(kind) })
     }
 
     /// None for what is missing.

@@ -58,6 +58,9 @@ fn leaf() -> impl Strategy<Value = String> + Clone {
             "events('view').where(e, e.revenue > 5.0).last().category",
             "events('view').then('buy').within('90s').exists()",
             "events('buy').withinDays(3, 'Europe/Berlin').exists()",
+            "events('view').within('2h').mostFrequent('revenue')",
+            "events('buy').distinct('item_ids')",
+            "events('view').averageGap()",
         ]),
     ]
 }
