@@ -40,7 +40,8 @@ pub use config::{Config, Cors, Personalize};
 pub use error::Error;
 
 /// To be given to [`Database::open`].
-pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_access.sql", "0002_secrets.sql"];
+pub static MIGRATIONS: Migrations =
+    attune_storage::migrations!["0001_access.sql", "0002_secrets.sql"];
 
 /// The gateway of one process. Cheap to clone.
 #[derive(Clone)]

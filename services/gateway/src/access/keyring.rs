@@ -141,10 +141,7 @@ impl Keyring {
         let workspace = Workspace::new(&key.workspace).ok()?;
         let actor = Actor::key(&key.api_key_id).ok()?;
         let unchanged = before.filter(|p| {
-            p.rate == rate
-                && p.scopes == key.scopes
-                && p.workspace == workspace
-                && p.actor == actor
+            p.rate == rate && p.scopes == key.scopes && p.workspace == workspace && p.actor == actor
         });
         if let Some(unchanged) = unchanged {
             return Some(unchanged.clone());

@@ -3,16 +3,19 @@
 
 use attune_api::{
     gateway::v1::{CreateSubjectTokenRequest, SubjectScope, UpdateMyProfileRequest},
-    profile::v1::{IdentifyMessage, IngestMessage, ingest_message::Kind},
+    profile::v1::{IdentifyMessage, IngestMessage, Origin, Party, ingest_message::Kind},
     time::from_ms,
     r#type::v1::subject::Id,
 };
-use attune_errors::Violations;
+use attune_errors::{Fault, Violations, violations_of};
 use tonic::Status;
 use uuid::Uuid;
 
 use super::{collection::Shape, verdict};
 use crate::domain::subject::SubjectScopes;
+
+/// Where it comes from what people say of themselves here.
+pub const SOURCE: &str = "preference_center";
 
 const TTL_DEFAULT_MS: i64 = 24 * 3_600_000;
 const TTL_MIN_MS: i64 = 60_000;
@@ -30,8 +33,7 @@ pub fn new_token(request: CreateSubjectTokenRequest) -> Result<NewToken, Violati
     let mut found = Violations::new();
     for (i, scope) in request.scopes.iter().enumerate() {
         if !matches!(SubjectScope::try_from(*scope), Ok(s) if s != SubjectScope::Unspecified) {
-            let rule =
-                "must be one of SUBJECT_VIEW, SUBJECT_CHANGE, SUBJECT_EXPORT, SUBJECT_ERASE";
+            let rule = "must be one of SUBJECT_VIEW, SUBJECT_CHANGE, SUBJECT_EXPORT, SUBJECT_ERASE";
             found.push(format!("scopes[{i}]"), rule);
         }
     }
@@ -71,13 +73,23 @@ pub fn update(
         profile_id: profile_id.to_owned(),
         time: Some(from_ms(now_ms)),
         receive_time: Some(from_ms(now_ms)),
+        source: SOURCE.to_owned(),
+        party: Party::FirstParty.into(),
+        origin: Origin::Explicit.into(),
         kind: Some(Kind::Identify(IdentifyMessage { traits })),
         ..IngestMessage::default()
     })
 }
 
-/// The verdict on that message.
+/// The verdict on that message. A person who is not there is no fault of the message's.
 pub fn update_refused(status: Status) -> Status {
+    let fields = violations_of(&status);
+    if fields
+        .iter()
+        .any(|(field, _)| field == "messages[0].profile_id")
+    {
+        return Fault::subject_token_invalid().into();
+    }
     let shape = Shape {
         identities: Vec::new(),
         is_alias: false,

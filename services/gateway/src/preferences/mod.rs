@@ -12,8 +12,7 @@ use attune_api::{
         UpdateMyProfileRequest,
     },
     profile::v1::{
-        Consent, GetProfileRequest, IngestRequest, LookupProfileRequest, Profile,
-        SetConsentRequest,
+        Consent, GetProfileRequest, IngestRequest, LookupProfileRequest, Profile, SetConsentRequest,
     },
     time,
     r#type::v1::subject::Id,
@@ -33,8 +32,6 @@ use crate::{
 };
 
 const ANONYMOUS_ID: &str = "anonymous_id";
-/// Where a consent came from that was given here.
-const SOURCE: &str = "preference_center";
 
 /// The key that tokens are signed with: the one that was set, or one that the replicas
 /// share through the database.
@@ -143,7 +140,7 @@ impl Preferences {
             profile_id: me.profile_id,
             purpose: request.purpose,
             granted: request.granted,
-            source: SOURCE.to_owned(),
+            source: convert::SOURCE.to_owned(),
             policy_version: request.policy_version,
             ..SetConsentRequest::default()
         });

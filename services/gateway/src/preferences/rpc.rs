@@ -155,8 +155,6 @@ impl PreferenceService for Preferences {
 }
 
 /// A person who is not there may be told with the first part.
-fn told<T>(
-    parts: impl Stream<Item = Result<T, Status>>,
-) -> impl Stream<Item = Result<T, Status>> {
+fn told<T>(parts: impl Stream<Item = Result<T, Status>>) -> impl Stream<Item = Result<T, Status>> {
     parts.map(|part| part.map_err(gone))
 }

@@ -10,4 +10,5 @@ mod http;
 mod management;
 mod peers;
 mod personalize;
+mod preferences;
 mod rig;

@@ -77,7 +77,7 @@ impl Peers {
 
     pub fn routes(&self, service: &str) -> Routes {
         match service {
-            "profile" => Routes::new(Profile(self.clone())),
+            "profile" => Routes::new(Profile(self.clone())).add_service(Privacy(self.clone())),
             "catalog" => Routes::new(Catalog(self.clone())),
             "messaging" => Routes::new(Messaging(self.clone())),
             _ => Routes::new(Decisions(self.clone())).add_service(Rules(self.clone())),
@@ -159,6 +159,7 @@ macro_rules! peers {
 }
 peers! {
     Profile, "profile", "attune.profile.v1.ProfileService";
+    Privacy, "profile", "attune.profile.v1.PrivacyService";
     Catalog, "catalog", "attune.catalog.v1.CatalogService";
     Decisions, "rule-engine", "attune.rules.v1.DecisionService";
     Rules, "rule-engine", "attune.rules.v1.RuleService";
@@ -170,6 +171,24 @@ fn reply(seen: &Seen) -> Result<Vec<u8>, Status> {
     let answer = match seen.method.as_str() {
         "GetSnapshot" => snapshot(&read(message)).encode_to_vec(),
         "Ingest" => ingest(read(message))?.encode_to_vec(),
+        "GetProfile" => get_profile(read(message))?.encode_to_vec(),
+        "ListEvents" => profile::ListEventsResponse::default().encode_to_vec(),
+        "ListConsentHistory" => profile::ListConsentHistoryResponse::default().encode_to_vec(),
+        "GetPreferences" | "UpdatePreferences" => profile::Preferences {
+            language: "de".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "ExportProfile" => profile::ExportPart {
+            kind: "profile".into(),
+            data: None,
+        }
+        .encode_to_vec(),
+        "EraseProfile" => profile::Erasure {
+            erasure_id: "e1".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
         "LookupProfile" => lookup(read(message))?.encode_to_vec(),
         "SetConsent" => profile::Consent::default().encode_to_vec(),
         "Decide" => decide(read(message))?.encode_to_vec(),
@@ -244,10 +263,25 @@ fn ingest(request: profile::IngestRequest) -> Result<profile::IngestResponse, St
     Ok(profile::IngestResponse::default())
 }
 
+/// Only `p-ann` and `p-known` exist.
+fn get_profile(request: profile::GetProfileRequest) -> Result<profile::Profile, Status> {
+    let profile_id = request.profile_id;
+    if ["p-ann", "p-known"].contains(&profile_id.as_str()) {
+        return Ok(profile::Profile {
+            profile_id,
+            ..Default::default()
+        });
+    }
+    Err(Fault::not_found("profile", profile_id).into())
+}
+
 /// Only the user `known` exists.
 fn lookup(request: profile::LookupProfileRequest) -> Result<profile::Profile, Status> {
     if (request.namespace.as_str(), request.value.as_str()) == ("user_id", "known") {
-        return Ok(profile::Profile::default());
+        return Ok(profile::Profile {
+            profile_id: "p-known".into(),
+            ..Default::default()
+        });
     }
     Err(Fault::not_found("profile", request.value).into())
 }
