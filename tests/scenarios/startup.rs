@@ -34,7 +34,14 @@ on_both_topologies!(the_main_job_runs_on_postgresql);
 async fn the_main_job_runs_on_postgresql(topology: Topology) {
     // Before the deployment, so that it goes after it.
     let postgres = TestDatabase::postgres("e2e").await;
-    let mut deployment = Deployment::with(topology, &[("database.url", postgres.url())]).await;
+    let mut deployment = Deployment::with(
+        topology,
+        &[
+            ("database.url", postgres.url()),
+            ("encryption.master_keys", &"5eaf00d5".repeat(8)),
+        ],
+    )
+    .await;
     let api = deployment.api();
     shop::import(&api).await;
     shop::track(&api, shop::viewed("xena", "tents-1")).await;

@@ -44,6 +44,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the data is.
     pub database: attune_storage::Config,
+    /// What seals the personal part of it.
+    pub encryption: attune_vault::Config,
     /// The services that run in other processes, and how they are trusted.
     pub peers: PeerSettings,
     /// How the process leaves.
@@ -89,6 +91,7 @@ impl Default for Settings {
             listen: "127.0.0.1:7700".to_owned(),
             data_dir: PathBuf::from("data"),
             database: attune_storage::Config::default(),
+            encryption: attune_vault::Config::default(),
             peers: PeerSettings::default(),
             draining: Draining::default(),
             telemetry: TelemetryConfig::default(),

@@ -20,6 +20,7 @@ use attune_api::profile::v1::{
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
 use attune_storage::Database;
+use attune_vault::Masters;
 
 pub use config::{Config, Consent};
 pub use error::Error;
@@ -33,9 +34,10 @@ pub const NAME: &str = "profile";
 pub struct Profile(Arc<service::Service>);
 
 impl Profile {
-    /// Needs a database that was opened with [`MIGRATIONS`].
-    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
-        let service = service::Service::open(config, database).await?;
+    /// Needs a database that was opened with [`MIGRATIONS`], and the master keys under
+    /// which the keys of its people are wrapped.
+    pub async fn open(config: Config, database: Database, masters: Masters) -> Result<Self, Error> {
+        let service = service::Service::open(config, database, masters).await?;
         Ok(Self(Arc::new(service)))
     }
 

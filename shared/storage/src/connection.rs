@@ -105,6 +105,8 @@ fn sqlite(path: &Path) -> Result<Address, Error> {
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-32768")
         .pragma("mmap_size", "268435456")
+        // What is deleted is overwritten: it may be a person's, or their key.
+        .pragma("secure_delete", "on")
         .pragma("temp_store", "memory")
         .disable_statement_logging();
     Ok(Address::Sqlite(Box::new(options)))
@@ -204,7 +206,7 @@ impl Connection {
     }
 
     /// A statement without parameters or rows.
-    async fn run(&mut self, sql: &'static str) -> Result<(), Error> {
+    pub(crate) async fn run(&mut self, sql: &'static str) -> Result<(), Error> {
         let sql = sql.into_sql_str();
         match self {
             Self::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop)?,

@@ -28,6 +28,7 @@ use crate::{
 pub struct Database(Arc<Inner>);
 
 struct Inner {
+    address: Address,
     readers: Readers,
     writes: mpsc::Sender<Box<dyn Job>>,
     head: Arc<watch::Sender<i64>>,
@@ -74,7 +75,7 @@ impl Database {
         let closing = CancellationToken::new();
         let readers = readers(&address, options.read_connections_max.max(1));
         let lane = Lane {
-            address,
+            address: address.clone(),
             tx: Some(Tx::new(writer)),
             queue,
             closing: closing.clone(),
@@ -84,6 +85,7 @@ impl Database {
         };
         let lane = tokio::spawn(lane.run());
         let database = Self(Arc::new(Inner {
+            address,
             readers,
             writes,
             head,
@@ -177,6 +179,10 @@ impl Database {
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(Error::Closed.into()),
         }
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.address
     }
 
     pub(crate) fn head_receiver(&self) -> watch::Receiver<i64> {

@@ -18,6 +18,7 @@ mod metrics;
 mod migrations;
 pub mod resources;
 mod row;
+mod scrub;
 mod sql;
 mod tx;
 mod value;

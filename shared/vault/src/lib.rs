@@ -14,10 +14,11 @@ mod rotate;
 mod seal;
 
 pub use config::Config;
-pub use index::Index;
+pub use index::{Index, IndexOf};
 pub use masters::{Masters, MastersError};
 pub use ring::{KeyRing, Keys};
 pub use rotate::{Rotated, rotate};
+pub use seal::VERSION;
 
 /// The error of a sealed value that cannot be had.
 fn sealed_column(found: &str) -> attune_storage::Error {

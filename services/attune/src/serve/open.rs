@@ -12,11 +12,15 @@ use attune_profile::Profile;
 use attune_rpc::{Channel, Internal, Peers, Tasks};
 use attune_rule_engine::RuleEngine;
 use attune_storage::{Database, Migrations};
+use attune_vault::Masters;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 
 use super::ServiceName;
 use crate::settings::Settings;
+
+/// In the data directory, beside the embedded databases.
+const MASTER_KEY_FILE: &str = "master.key";
 
 /// The services behind the door that run in this process.
 pub struct Backends {
@@ -160,6 +164,14 @@ impl Backends {
     }
 }
 
+/// The master keys, made at the first start where the databases are embedded.
+pub fn masters(settings: &Settings) -> anyhow::Result<Masters> {
+    let file = settings.data_dir.join(MASTER_KEY_FILE);
+    let is_embedded = settings.database.url.is_empty();
+    Masters::load(&settings.encryption, is_embedded.then_some(&*file))
+        .context("encryption.master_keys")
+}
+
 async fn profile(settings: &Settings, databases: &Databases) -> anyhow::Result<Option<Profile>> {
     let name = ServiceName::Profile;
     if !settings.has(name) {
@@ -167,7 +179,7 @@ async fn profile(settings: &Settings, databases: &Databases) -> anyhow::Result<O
     }
     let migrations = &attune_profile::MIGRATIONS;
     let database = databases.open(settings, name, migrations).await?;
-    let opened = Profile::open(settings.profile.clone(), database).await;
+    let opened = Profile::open(settings.profile.clone(), database, masters(settings)?).await;
     opened.map(Some).context("profile cannot be opened")
 }
 

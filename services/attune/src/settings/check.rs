@@ -3,6 +3,7 @@
 
 use attune_rpc::{PeerToken, Tls};
 use attune_settings::Faults;
+use attune_vault::{Masters, MastersError};
 
 use super::Settings;
 use crate::serve::ServiceName;
@@ -17,6 +18,7 @@ pub fn check(settings: &Settings, faults: &mut Faults) {
         listen("peers.listen", &settings.peers.listen, faults);
     }
     database(settings, faults);
+    encryption(settings, faults);
     peers(settings, faults);
     trust(settings, faults);
     settings.messaging.check("messaging", faults);
@@ -51,6 +53,30 @@ fn database(settings: &Settings, faults: &mut Faults) {
     let known = ["postgres://", "postgresql://"];
     if !url.is_empty() && !known.iter().any(|scheme| url.starts_with(scheme)) {
         faults.push("database.url", MERGED, "must begin with postgres://");
+    }
+}
+
+/// What is embedded has keys of its own; what lies elsewhere must be given them.
+fn encryption(settings: &Settings, faults: &mut Faults) {
+    let needed = [ServiceName::Profile];
+    let is_embedded = settings.database.url.is_empty();
+    if !needed.iter().any(|service| settings.has(*service)) {
+        return;
+    }
+    match (
+        settings.encryption.master_keys.expose().as_str(),
+        is_embedded,
+    ) {
+        ("", true) => {}
+        ("", false) => {
+            let problem = MastersError::Missing.to_string();
+            faults.push("encryption.master_keys", MERGED, problem);
+        }
+        (text, _) => {
+            if let Err(problem) = Masters::parse(text) {
+                faults.push("encryption.master_keys", MERGED, problem.to_string());
+            }
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Occurrence {
     pub receive_ms: i64,
     /// The whole `Event`.
     pub encoded: Bytes,
+    /// The `Event` that other services are told of: what they learn from, and nothing
+    /// that is personal.
+    pub told: Bytes,
     /// The little of it that decisions read.
     pub recent: EncodedEvent,
 }
@@ -55,6 +58,7 @@ impl Occurrence {
         let (time_ms, receive_ms) = (sent.time_ms, sent.receive_ms);
         let event = uniform(sent);
         let encoded = event.encode_to_vec().into();
+        let told = told(&event);
         let recent = EncodedEvent::new(&RecentEvent {
             r#type: event.r#type.clone(),
             time_ms,
@@ -69,8 +73,21 @@ impl Occurrence {
             time_ms,
             receive_ms,
             encoded,
+            told: told.encode_to_vec().into(),
             recent,
         }
+    }
+}
+
+/// What others are told of an event.
+pub fn told(event: &Event) -> Event {
+    Event {
+        r#type: event.r#type.clone(),
+        time: event.time,
+        channel: event.channel.clone(),
+        items: event.items.clone(),
+        revenue: event.revenue,
+        ..Event::default()
     }
 }
 

@@ -33,6 +33,10 @@ impl ProfileId {
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
+
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
 }
 
 impl fmt::Display for ProfileId {

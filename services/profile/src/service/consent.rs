@@ -66,7 +66,8 @@ async fn decide(
         .directory
         .living(change.profile_id)
         .ok_or_else(unknown)?;
-    let stored = profiles::stored(tx, workspace, &[profile_id]).await?;
+    let mut seals = shared.codec.of(workspace);
+    let stored = profiles::stored(tx, &mut seals, workspace, &[profile_id]).await?;
     let record = &stored.get(&profile_id).ok_or_else(unknown)?.record;
     let held = record.consents.get(&change.purpose);
     let decision = decision(change, held, attune_api::time::now_ms());
@@ -83,6 +84,7 @@ async fn decide(
         steps: vec![vec![step]],
         traceparents: vec![change.traceparent.clone()],
         found,
+        seals,
     };
     let written = write::carry_out(shared, tx, &mut turn, asked).await?;
     Ok((decision, Some(written)))

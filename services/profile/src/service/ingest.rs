@@ -158,16 +158,18 @@ async fn write_part(
     turn: &mut Turn,
 ) -> std::result::Result<(Written, Answers), Error> {
     let submissions = part.submissions.iter().map(|(_, s)| &**s);
-    let mut found = lookup::look_up(shared, tx, &part.workspace, submissions).await?;
+    let seals = shared.codec.of(&part.workspace);
+    let mut found = lookup::look_up(shared, tx, &seals, &part.workspace, submissions).await?;
     let decided = decide(&mut found, part);
     let now_ms = attune_api::time::now_ms();
-    timeline::remember(tx, &part.workspace, &decided.others, now_ms).await?;
+    timeline::remember(tx, &seals, &part.workspace, &decided.others, now_ms).await?;
     let traceparents = part.submissions.iter().map(|(_, s)| s.traceparent.clone());
     let asked = Asked {
         workspace: part.workspace.clone(),
         steps: decided.steps,
         traceparents: traceparents.collect(),
         found,
+        seals,
     };
     let written = write::carry_out(shared, tx, turn, asked).await?;
     Ok((written, decided.answers))

@@ -11,7 +11,7 @@ use super::{Shared, ingest::Submission};
 use crate::{
     Error,
     domain::{Identity, Kind, Message, ProfileId, Who, linking::Directory},
-    store::{codec, identities, profiles, timeline},
+    store::{codec::Seals, identities, profiles, timeline},
 };
 
 /// What was found.
@@ -29,17 +29,15 @@ pub struct Found {
 pub async fn look_up<'a>(
     shared: &Shared,
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     submissions: impl Iterator<Item = &'a Submission>,
 ) -> Result<Found, Error> {
     let messages: Vec<_> = submissions.flat_map(|s| &s.messages).collect();
     let mut found = Found::default();
-    let ids = messages.iter().map(|m| m.id.to_string()).collect();
-    found.seen = timeline::seen(tx, workspace, ids)
-        .await?
-        .into_iter()
-        .collect();
-    let mut wanted = find_holders(shared, tx, workspace, &messages, &mut found).await?;
+    let ids = messages.iter().map(|m| m.id.clone());
+    found.seen = timeline::seen(tx, seals, workspace, ids).await?;
+    let mut wanted = find_holders(shared, tx, seals, workspace, &messages, &mut found).await?;
     wanted.extend(messages.iter().filter_map(|m| match m.who {
         Who::Profile(id) => Some(id),
         Who::Identities(_) => None,
@@ -78,13 +76,15 @@ fn identities_of(message: &Message) -> impl Iterator<Item = &Identity> {
 async fn find_holders(
     shared: &Shared,
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     messages: &[&Message],
     found: &mut Found,
 ) -> Result<FxHashSet<ProfileId>, Error> {
     let mut holders = FxHashSet::default();
     let mut asked = FxHashSet::default();
-    let mut missing = Vec::new();
+    // By what it is found by in the database.
+    let mut missing: FxHashMap<String, &Arc<str>> = FxHashMap::default();
     let unseen = messages.iter().filter(|m| !found.seen.contains_key(&m.id));
     for identity in unseen.flat_map(|m| identities_of(m)) {
         if !asked.insert(identity.key()) {
@@ -102,12 +102,15 @@ async fn find_holders(
                     .add_holder(identity.key().clone(), profile_id);
                 holders.insert(profile_id);
             }
-            _ => missing.push(codec::identity_key(identity).to_string()),
+            _ => drop(missing.insert(seals.identity_key(identity), identity.key())),
         }
     }
-    for (key, profile_id) in identities::holders(tx, workspace, missing).await? {
-        found.directory.add_holder(key, profile_id);
-        holders.insert(profile_id);
+    let keys = missing.keys().cloned().collect();
+    for (key, profile_id) in identities::holders(tx, workspace, keys).await? {
+        if let Some(identity) = missing.get(&key) {
+            found.directory.add_holder(Arc::clone(identity), profile_id);
+            holders.insert(profile_id);
+        }
     }
     Ok(holders)
 }

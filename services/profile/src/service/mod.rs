@@ -10,12 +10,14 @@ mod lookup;
 pub mod pipeline;
 pub mod read;
 mod remember;
+mod sealing;
 pub mod snapshot;
 pub mod write;
 
 use std::sync::Arc;
 
 use attune_storage::Database;
+use attune_vault::Masters;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -24,6 +26,7 @@ use crate::{
     domain::snapshot::DefaultConsent,
     memory::{Key, Memory},
     metrics::Metrics,
+    store::codec::Codec,
 };
 use pipeline::{Pipeline, Writer};
 
@@ -31,6 +34,7 @@ use pipeline::{Pipeline, Writer};
 pub struct Shared {
     pub config: Config,
     pub database: Database,
+    pub codec: Codec,
     pub memory: Memory,
     pub metrics: Metrics,
     pub own: follow::OwnEntries,
@@ -73,7 +77,11 @@ pub struct Service {
 }
 
 impl Service {
-    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
+    pub async fn open(config: Config, database: Database, masters: Masters) -> Result<Self, Error> {
+        // A key takes a sixteenth of the profile it is needed for.
+        let keys_bytes_max = (config.hot_profiles_mib << 20) / 16;
+        let codec = Codec::open(&database, masters, keys_bytes_max).await?;
+        sealing::seal_all(&database, &codec).await?;
         let own = follow::OwnEntries::since(database.log_head().await?);
         let room = usize::try_from(config.messages_waiting_max).unwrap_or(usize::MAX);
         let revision = crate::store::revision(&database).await?;
@@ -85,6 +93,7 @@ impl Service {
             declared: declarations::Declared::default(),
             audit_log: audit::Log::new(database.clone()),
             config,
+            codec,
             database,
         });
         shared.declared.raise(revision);

@@ -44,7 +44,7 @@ impl Service {
 
     pub async fn lookup(&self, workspace: &str, identity: &Identity) -> Result<Profile, Error> {
         let database = &self.shared.database;
-        let holder = identities::holder(database, workspace, identity).await?;
+        let holder = identities::holder(database, &self.shared.codec, workspace, identity).await?;
         let unknown = || Error::ProfileNotFound(identity.key().to_string());
         let row = self
             .living_row(workspace, holder.ok_or_else(unknown)?)
@@ -59,7 +59,8 @@ impl Service {
         size: i64,
     ) -> Result<ListProfilesResponse, Error> {
         let database = &self.shared.database;
-        let mut rows = profiles::page(database, workspace, after, size + 1).await?;
+        let mut rows =
+            profiles::page(database, &self.shared.codec, workspace, after, size + 1).await?;
         let next_page_token = page::cut(&mut rows, size, |row| page::profile_token(row.profile_id));
         let profiles = self.complete(workspace, rows).await?;
         Ok(ListProfilesResponse {
@@ -80,7 +81,8 @@ impl Service {
             before: asked.before,
             limit: asked.size + 1,
         };
-        let mut rows = timeline::page(&self.shared.database, workspace, &part).await?;
+        let mut rows =
+            timeline::page(&self.shared.database, &self.shared.codec, workspace, &part).await?;
         let next_page_token = page::cut(&mut rows, asked.size, |(place, _)| {
             page::place_token(*place)
         });
@@ -94,10 +96,10 @@ impl Service {
     async fn living_row(&self, workspace: &str, id: ProfileId) -> Result<ProfileRow, Error> {
         let unknown = || Error::ProfileNotFound(id.to_string());
         let database = &self.shared.database;
-        let row = profiles::row(database, workspace, id).await?;
+        let row = profiles::row(database, &self.shared.codec, workspace, id).await?;
         let row = row.ok_or_else(unknown)?;
         match row.merged_into {
-            Some(survivor) => profiles::row(database, workspace, survivor)
+            Some(survivor) => profiles::row(database, &self.shared.codec, workspace, survivor)
                 .await?
                 .ok_or_else(unknown),
             None => Ok(row),
@@ -120,7 +122,9 @@ impl Service {
         let database = &self.shared.database;
         let ids: Vec<_> = rows.iter().map(|row| row.profile_id).collect();
         let mut held: FxHashMap<ProfileId, Vec<types::Identity>> = FxHashMap::default();
-        for (id, identity) in identities::of_profiles(database, workspace, &ids).await? {
+        for (id, identity) in
+            identities::of_profiles(database, &self.shared.codec, workspace, &ids).await?
+        {
             held.entry(id).or_default().push(types::Identity {
                 namespace: identity.namespace().to_owned(),
                 value: identity.value().to_owned(),

@@ -86,7 +86,13 @@ impl Service {
             return Ok(holder);
         }
         let read_at = memory.generation(key);
-        let holder = identities::holder(&self.shared.database, workspace, identity).await?;
+        let holder = identities::holder(
+            &self.shared.database,
+            &self.shared.codec,
+            workspace,
+            identity,
+        )
+        .await?;
         // That nobody holds it is only remembered where nobody else can change it.
         if holder.is_some() || self.shared.database.is_embedded() {
             memory.keep_holder(key, read_at, holder);
@@ -127,14 +133,15 @@ impl Shared {
             return Ok(Loaded::Living(snapshot));
         }
         let read_at = self.memory.generation(key);
-        let Some(row) = profiles::row(&self.database, workspace, id).await? else {
+        let Some(row) = profiles::row(&self.database, &self.codec, workspace, id).await? else {
             return Ok(Loaded::Nobody);
         };
         if let Some(survivor) = row.merged_into {
             return Ok(Loaded::Merged(survivor));
         }
         let limit = self.config.recent_events_max;
-        let events = timeline::recent(&self.database, workspace, id, limit + 1).await?;
+        let events =
+            timeline::recent(&self.database, &self.codec, workspace, id, limit + 1).await?;
         let history = RecentHistory::of(events, limit);
         let default = self.default_consent();
         let snapshot = EncodedSnapshot::new(id, &row.record, default, &history);

@@ -18,7 +18,7 @@ use crate::{
         outcome::{self, Execution, Outcome},
     },
     memory::Noted,
-    store::{Turn, history, identities, outbox, profiles, timeline},
+    store::{Turn, codec::Seals, history, identities, outbox, profiles, timeline},
 };
 
 /// Steps of one workspace on their way into the database.
@@ -30,6 +30,7 @@ pub struct Asked {
     pub traceparents: Vec<String>,
     /// What was looked up of the people they concern.
     pub found: Found,
+    pub seals: Seals,
 }
 
 /// What is to be remembered after the commit.
@@ -39,6 +40,7 @@ pub struct Written {
     pub found: Found,
     pub noted: FxHashMap<ProfileId, Noted>,
     pub declared: Arc<Declarations>,
+    pub seals: Seals,
 }
 
 /// Carries steps out, inside the transaction whose turn this is. Takes the sequence
@@ -54,6 +56,7 @@ pub async fn carry_out(
         steps,
         traceparents,
         found,
+        mut seals,
     } = asked;
     let declared = shared
         .declared
@@ -62,13 +65,15 @@ pub async fn carry_out(
     let needed: Vec<_> = outcome::records_needed(&steps).into_iter().collect();
     let now_ms = attune_api::time::now_ms();
     let execution = Execution {
-        stored: profiles::stored(tx, &workspace, &needed).await?,
+        stored: profiles::stored(tx, &mut seals, &workspace, &needed).await?,
         allowed: &found.allowed,
         default_consent: shared.default_consent(),
         now_ms,
     };
     let outcome = execution.run(steps);
-    store(tx, &workspace, &outcome, turn, now_ms).await?;
+    seals.make(tx, outcome.created.iter().copied()).await?;
+    seals.add(tx, owners(&outcome)).await?;
+    store(tx, &seals, &workspace, &outcome, turn, now_ms).await?;
     for telling in &outcome.tellings {
         let traceparent = traceparents.get(telling.origin).map_or("", String::as_str);
         outbox::tell(tx, &workspace, traceparent, telling).await?;
@@ -80,27 +85,38 @@ pub async fn carry_out(
         found,
         noted,
         declared,
+        seals,
     })
+}
+
+/// Profiles whose keys seal what is written.
+fn owners(outcome: &Outcome) -> impl Iterator<Item = ProfileId> {
+    let records = outcome.profiles.keys().copied();
+    let links = outcome.links.iter().map(|(_, id)| *id);
+    let events = outcome.timeline.iter().map(|row| row.profile_id);
+    let past = outcome.past.iter().map(|row| row.origin_id);
+    records.chain(links).chain(events).chain(past)
 }
 
 async fn store(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     outcome: &Outcome,
     turn: &mut Turn,
     now_ms: i64,
 ) -> Result<(), Error> {
-    profiles::put(tx, workspace, outcome.profiles.iter(), now_ms).await?;
+    profiles::put(tx, seals, workspace, outcome.profiles.iter(), now_ms).await?;
     for (survivor, merged) in &outcome.merges {
         profiles::lead_to(tx, workspace, *merged, *survivor, now_ms).await?;
         identities::hand_over(tx, workspace, *merged, *survivor).await?;
         timeline::hand_over(tx, workspace, *merged, *survivor).await?;
         history::hand_over(tx, workspace, *merged, *survivor).await?;
     }
-    identities::link(tx, workspace, &outcome.links, now_ms).await?;
+    identities::link(tx, seals, workspace, &outcome.links, now_ms).await?;
     let sequence = turn.take(outcome.timeline.len());
-    timeline::append(tx, workspace, &outcome.timeline, sequence).await?;
-    history::append(tx, workspace, &outcome.past, turn).await?;
+    timeline::append(tx, seals, workspace, &outcome.timeline, sequence).await?;
+    history::append(tx, seals, workspace, &outcome.past, turn).await?;
     Ok(())
 }
 
@@ -109,6 +125,7 @@ pub fn committed(shared: &Shared, written: &[Written]) {
     let told: usize = written.iter().map(|w| w.outcome.tellings.len()).sum();
     shared.own.committed(&shared.database, told);
     for written in written {
+        shared.codec.committed(&written.seals);
         remember::remember(shared, written);
     }
 }

@@ -1,42 +1,225 @@
-//! The one place where what is known about a person becomes bytes and keys, and back:
-//! what is to be encrypted one day is encrypted here.
+//! The one place where what is known about a person becomes bytes and keys, and back.
+//! What a profile owns is sealed with that profile's key; what it is found by is hashed
+//! with a secret. Nothing personal reaches a table by any other way.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use attune_api::profile::v1::Event;
-use attune_storage::{Error, FromColumn, Row};
+use attune_storage::{Database, Error, FromColumn, Row, Tx};
+use attune_vault::{IndexOf, KeyRing, Keys, Masters};
 use bytes::Bytes;
 use prost::Message;
 
 use crate::domain::{Identity, ProfileId, Record, record::Timed};
 
-pub fn record_bytes(record: &Record) -> Bytes {
-    record.encode_to_vec().into()
+/// What a value is sealed as: it opens as nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// A profile's record, also what it says by itself where others are part of it.
+    Record,
+    Event,
+    /// The part of an event that snapshots hold.
+    Recent,
+    /// `namespace:value`
+    Identity,
+    /// A value that a trait had.
+    PastTrait,
 }
 
-pub fn record(bytes: &[u8]) -> Result<Record, Error> {
-    decode(bytes, "a stored profile")
+impl Field {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Event => "event",
+            Self::Recent => "recent",
+            Self::Identity => "identity",
+            Self::PastTrait => "past trait",
+        }
+    }
 }
 
-pub fn trait_value_bytes(value: &Timed) -> Bytes {
-    value.encode_to_vec().into()
+/// Seals and opens for all workspaces. Cheap to clone.
+#[derive(Clone)]
+pub struct Codec(Arc<KeyRing>);
+
+impl Codec {
+    /// `bytes_max` is the memory for keys of profiles in use.
+    pub async fn open(
+        database: &Database,
+        masters: Masters,
+        bytes_max: u64,
+    ) -> Result<Self, Error> {
+        let ring = KeyRing::open(database, masters, bytes_max).await?;
+        Ok(Self(Arc::new(ring)))
+    }
+
+    /// For one read or one write in a workspace; holds no keys yet.
+    pub fn of(&self, workspace: &Arc<str>) -> Seals {
+        let index = self.0.index();
+        Seals {
+            identities: index.of(workspace, "identity"),
+            messages: index.of(workspace, "message"),
+            keys: self.0.none(workspace),
+            ring: self.0.clone(),
+        }
+    }
+
+    /// With the keys of some profiles, for a read.
+    pub async fn read(
+        &self,
+        database: &Database,
+        workspace: &str,
+        profile_ids: impl IntoIterator<Item = ProfileId>,
+    ) -> Result<Seals, Error> {
+        let mut seals = self.of(&Arc::from(workspace));
+        let owners = profile_ids.into_iter().map(ProfileId::uuid);
+        seals.keys = self.0.read(database, workspace, owners).await?;
+        Ok(seals)
+    }
+
+    /// What an identifier is found by.
+    pub fn identity_key(&self, workspace: &str, identity: &Identity) -> String {
+        let index = self.0.index().of(workspace, "identity");
+        index.hash(identity.key())
+    }
+
+    /// After the commit of a write: its keys are worth remembering.
+    pub fn committed(&self, seals: &Seals) {
+        self.0.committed(&seals.keys);
+    }
+
+    /// Destroys the keys of profiles, inside a write.
+    pub async fn destroy(
+        &self,
+        tx: &mut Tx,
+        workspace: &str,
+        profile_ids: &[ProfileId],
+    ) -> Result<(), Error> {
+        let owners: Vec<_> = profile_ids.iter().map(|id| id.uuid()).collect();
+        self.0.destroy(tx, workspace, &owners).await
+    }
+
+    /// After keys were destroyed, here or elsewhere.
+    pub fn forget(&self, workspace: &Arc<str>, profile_ids: impl IntoIterator<Item = ProfileId>) {
+        let owners = profile_ids.into_iter().map(ProfileId::uuid);
+        self.0.forget(workspace, owners);
+    }
 }
 
-pub fn trait_value(bytes: &[u8]) -> Result<Timed, Error> {
-    decode(bytes, "a stored trait value")
+/// What one read or write in a workspace seals and opens, with the keys it asked for. A
+/// value belongs to the profile it came by (its origin), whoever that is part of now.
+#[derive(Clone)]
+pub struct Seals {
+    ring: Arc<KeyRing>,
+    keys: Keys,
+    identities: IndexOf,
+    messages: IndexOf,
 }
 
-pub fn event(bytes: &[u8]) -> Result<Event, Error> {
-    decode(bytes, "a stored event")
+impl fmt::Debug for Seals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keys.fmt(f)
+    }
 }
 
-/// What an identifier is found by.
-pub fn identity_key(identity: &Identity) -> Arc<str> {
-    identity.key().clone()
+impl Seals {
+    /// Reads the keys of profiles, to open or seal what is theirs.
+    pub async fn add(
+        &mut self,
+        tx: &mut Tx,
+        profile_ids: impl IntoIterator<Item = ProfileId>,
+    ) -> Result<(), Error> {
+        let owners = profile_ids.into_iter().map(ProfileId::uuid);
+        self.ring.add(tx, &mut self.keys, owners).await
+    }
+
+    /// Makes the keys of profiles that this write creates.
+    pub async fn make(
+        &mut self,
+        tx: &mut Tx,
+        profile_ids: impl IntoIterator<Item = ProfileId>,
+    ) -> Result<(), Error> {
+        let owners = profile_ids.into_iter().map(ProfileId::uuid);
+        self.ring.make(tx, &mut self.keys, owners).await
+    }
+
+    /// Reads the keys of profiles, and makes those that are missing.
+    pub async fn ensure(
+        &mut self,
+        tx: &mut Tx,
+        profile_ids: impl IntoIterator<Item = ProfileId>,
+    ) -> Result<(), Error> {
+        let owners = profile_ids.into_iter().map(ProfileId::uuid);
+        self.ring.ensure(tx, &mut self.keys, owners).await
+    }
+
+    pub fn seal(&self, owner: ProfileId, field: Field, plain: &[u8]) -> Result<Bytes, Error> {
+        self.keys.seal(owner.uuid(), field.name(), plain)
+    }
+
+    pub fn open(&self, owner: ProfileId, field: Field, sealed: &[u8]) -> Result<Bytes, Error> {
+        self.keys.open(owner.uuid(), field.name(), sealed)
+    }
+
+    pub fn record_bytes(&self, owner: ProfileId, record: &Record) -> Result<Bytes, Error> {
+        self.seal(owner, Field::Record, &record.encode_to_vec())
+    }
+
+    pub fn record(&self, owner: ProfileId, sealed: &[u8]) -> Result<Record, Error> {
+        let plain = self.open(owner, Field::Record, sealed)?;
+        decode(&plain, "a stored profile")
+    }
+
+    pub fn event(&self, owner: ProfileId, sealed: &[u8]) -> Result<Event, Error> {
+        let plain = self.open(owner, Field::Event, sealed)?;
+        decode(&plain, "a stored event")
+    }
+
+    pub fn trait_value_bytes(&self, owner: ProfileId, value: &Timed) -> Result<Bytes, Error> {
+        self.seal(owner, Field::PastTrait, &value.encode_to_vec())
+    }
+
+    pub fn trait_value(&self, owner: ProfileId, sealed: &[u8]) -> Result<Timed, Error> {
+        let plain = self.open(owner, Field::PastTrait, sealed)?;
+        decode(&plain, "a stored value of a trait")
+    }
+
+    /// What an identifier is found by.
+    pub fn identity_key(&self, identity: &Identity) -> String {
+        self.identities.hash(identity.key())
+    }
+
+    pub fn identity_bytes(&self, owner: ProfileId, identity: &Identity) -> Result<Bytes, Error> {
+        self.seal(owner, Field::Identity, identity.key().as_bytes())
+    }
+
+    pub fn identity(&self, owner: ProfileId, sealed: &[u8]) -> Result<Identity, Error> {
+        let plain = self.open(owner, Field::Identity, sealed)?;
+        let key = std::str::from_utf8(&plain).ok();
+        key.and_then(Identity::from_key)
+            .ok_or_else(|| broken(0, "a stored identity", "other text"))
+    }
+
+    /// What a message is known again by: senders put what they like into its id.
+    pub fn message_key(&self, message_id: &str) -> String {
+        self.messages.hash(message_id)
+    }
 }
 
-pub fn identity(key: &str) -> Result<Identity, Error> {
-    Identity::from_key(key).ok_or_else(|| broken(0, "a stored identity", "other text"))
+/// Whose the rows are, by their first column, and what opens them.
+pub async fn owned(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    rows: &[Row],
+) -> Result<(Vec<ProfileId>, Seals), Error> {
+    let owners: Vec<_> = rows
+        .iter()
+        .map(|row| profile_id(row, 0))
+        .collect::<Result<_, _>>()?;
+    let seals = codec.read(database, workspace, owners.iter().copied());
+    let seals = seals.await?;
+    Ok((owners, seals))
 }
 
 /// An id column.

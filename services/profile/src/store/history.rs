@@ -6,12 +6,17 @@ use std::sync::Arc;
 use attune_storage::{Database, Error, Insert, Kind, Tx, args};
 use bytes::Bytes;
 
-use super::{Turn, codec, timeline::Place};
+use super::{
+    Turn,
+    codec::{self, Codec, Seals},
+    timeline::Place,
+};
 use crate::domain::{ProfileId, outcome::PastRow, record::Timed};
 
 /// Adds values, in their order.
 pub async fn append(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     rows: &[PastRow],
     turn: &mut Turn,
@@ -37,17 +42,17 @@ pub async fn append(
         .iter()
         .zip(first..)
         .map(|(row, sequence)| {
-            args![
+            Ok(args![
                 workspace,
                 row.profile_id.to_string(),
                 &row.trait_id,
                 row.value.time_ms,
                 sequence,
                 row.origin_id.to_string(),
-                codec::trait_value_bytes(&row.value),
-            ]
+                seals.trait_value_bytes(row.origin_id, &row.value)?,
+            ])
         })
-        .collect();
+        .collect::<Result<_, Error>>()?;
     tx.insert_many(&APPEND, rows).await.map(drop)
 }
 
@@ -67,13 +72,14 @@ pub async fn hand_over(
 /// Values of one trait before a place, newest first.
 pub async fn page(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     profile_id: ProfileId,
     trait_id: &str,
     before: Place,
     limit: i64,
 ) -> Result<Vec<(Place, Timed)>, Error> {
-    const PAGE: &str = "select time_ms, sequence, value from trait_history \
+    const PAGE: &str = "select origin_id, time_ms, sequence, value from trait_history \
          where workspace = $1 and profile_id = $2 and trait_id = $3 \
          and (time_ms < $4 or (time_ms = $4 and sequence < $5)) \
          order by time_ms desc, sequence desc limit $6";
@@ -86,13 +92,16 @@ pub async fn page(
         limit
     ];
     let rows = database.fetch_all(PAGE, args).await?;
+    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
     rows.iter()
-        .map(|row| {
+        .zip(owners)
+        .map(|(row, owner)| {
             let place = Place {
-                time_ms: row.get(0)?,
-                sequence: row.get(1)?,
+                time_ms: row.get(1)?,
+                sequence: row.get(2)?,
             };
-            Ok((place, codec::trait_value(&row.get::<Bytes>(2)?)?))
+            let value = row.get::<Bytes>(3)?;
+            Ok((place, seals.trait_value(owner, &value)?))
         })
         .collect()
 }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use attune_storage::{Database, Error, Insert, Kind, Tx, args};
+use bytes::Bytes;
 
-use super::codec;
+use super::codec::{self, Codec, Seals};
 use crate::domain::{Identity, ProfileId};
 
-/// Who holds identifiers that somebody holds. The ids may be of merged profiles where
-/// another process merged them just now.
+/// Who holds identifiers that somebody holds, by what they are found by. The ids may be
+/// of merged profiles where another process merged them just now.
 pub async fn holders(
     tx: &mut Tx,
     workspace: &Arc<str>,
     keys: Vec<String>,
-) -> Result<Vec<(Arc<str>, ProfileId)>, Error> {
+) -> Result<Vec<(String, ProfileId)>, Error> {
     const HOLDERS: &str = "select key, profile_id from identities \
          where workspace = $1 and key in list($2)";
     if keys.is_empty() {
@@ -28,11 +29,12 @@ pub async fn holders(
 /// Who holds one identifier.
 pub async fn holder(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     identity: &Identity,
 ) -> Result<Option<ProfileId>, Error> {
     const HOLDER: &str = "select profile_id from identities where workspace = $1 and key = $2";
-    let key = codec::identity_key(identity);
+    let key = codec.identity_key(workspace, identity);
     let row = database
         .fetch_optional(HOLDER, args![workspace, key])
         .await?;
@@ -42,19 +44,23 @@ pub async fn holder(
 /// All identifiers of some profiles, by profile and key.
 pub async fn of_profiles(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     profile_ids: &[ProfileId],
 ) -> Result<Vec<(ProfileId, Identity)>, Error> {
-    const OF_PROFILES: &str = "select profile_id, key from identities \
-         where workspace = $1 and profile_id in list($2) order by profile_id, key limit 100000";
+    const OF_PROFILES: &str = "select coalesce(origin_id, profile_id), profile_id, value \
+         from identities where workspace = $1 and profile_id in list($2) \
+         order by profile_id, create_ms, key limit 100000";
     let ids: Vec<_> = profile_ids.iter().map(ToString::to_string).collect();
     let rows = database
         .fetch_all(OF_PROFILES, args![workspace, ids])
         .await?;
+    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
     rows.iter()
-        .map(|row| {
-            let key: String = row.get(1)?;
-            Ok((codec::profile_id(row, 0)?, codec::identity(&key)?))
+        .zip(owners)
+        .map(|(row, owner)| {
+            let value: Bytes = row.get(2)?;
+            Ok((codec::profile_id(row, 1)?, seals.identity(owner, &value)?))
         })
         .collect()
 }
@@ -62,6 +68,7 @@ pub async fn of_profiles(
 /// Adds identifiers that nobody holds.
 pub async fn link(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     links: &[(Identity, ProfileId)],
     now_ms: i64,
@@ -73,16 +80,18 @@ pub async fn link(
             ("key", Kind::Text),
             ("profile_id", Kind::Text),
             ("create_ms", Kind::Int),
+            ("value", Kind::Bytes),
         ],
         tail: "",
     };
     let rows = links
         .iter()
         .map(|(identity, profile_id)| {
-            let key = codec::identity_key(identity);
-            args![workspace, key, profile_id.to_string(), now_ms]
+            let key = seals.identity_key(identity);
+            let value = seals.identity_bytes(*profile_id, identity)?;
+            Ok(args![workspace, key, profile_id.to_string(), now_ms, value])
         })
-        .collect();
+        .collect::<Result<_, Error>>()?;
     tx.insert_many(&LINK, rows).await.map(drop)
 }
 
@@ -93,7 +102,8 @@ pub async fn hand_over(
     merged: ProfileId,
     survivor: ProfileId,
 ) -> Result<(), Error> {
-    const HAND_OVER: &str = "update identities set profile_id = $3 \
+    const HAND_OVER: &str = "update identities \
+         set profile_id = $3, origin_id = coalesce(origin_id, $2) \
          where workspace = $1 and profile_id = $2";
     let ids = args![workspace, merged.to_string(), survivor.to_string()];
     tx.execute(HAND_OVER, ids).await.map(drop)

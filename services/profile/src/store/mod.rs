@@ -8,6 +8,7 @@ pub mod history;
 pub mod identities;
 pub mod outbox;
 pub mod profiles;
+pub mod sealing;
 pub mod timeline;
 
 use attune_storage::{Database, Error, Migrations, Tx, args};
@@ -15,6 +16,8 @@ use attune_storage::{Database, Error, Migrations, Tx, args};
 /// The schema of this service's database.
 pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0001_profiles.sql",
+    "0002_identity.sql",
+    "0003_privacy.sql",
     "0004_audit.sql",
     "0006_schema.sql",
     "0010_revisions.sql",

@@ -1,5 +1,6 @@
 //! What other services are told, in the same transaction as the change. Writes the
-//! bytes of `attune.events.v1.LogEntry`, with an event as the bytes it already has.
+//! bytes of `attune.events.v1.LogEntry`, with an event as the bytes it already has. The
+//! log is kept and copied: nothing personal is in it but ids.
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
         Told::Recorded { event, allowed } => {
             let event_recorded = Some(EventRecorded {
                 profile_id,
-                event: event.encoded.clone(),
+                event: event.told.clone(),
                 personalization_allowed: *allowed,
             });
             let entry = EventEntry {
@@ -114,7 +115,8 @@ mod tests {
             (entry.traceparent, recorded.profile_id),
             ("t".into(), "p".into())
         );
-        assert_eq!((event.event_id, event.r#type), ("m1".into(), "view".into()));
+        assert_eq!((event.event_id, event.name), (String::new(), String::new()));
+        assert_eq!(event.r#type, "view");
         assert!(recorded.personalization_allowed);
     }
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use attune_storage::{Database, Error, Insert, Kind, Row, Tx, args};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use super::codec;
+use super::codec::{self, Codec, Seals};
 use crate::domain::{ProfileId, Record, outcome::Stored, record::PERSONALIZATION};
 
 /// What linking needs of a profile.
@@ -58,6 +59,7 @@ pub async fn standings(
 /// What is stored of the profiles that exist.
 pub async fn stored(
     tx: &mut Tx,
+    seals: &mut Seals,
     workspace: &Arc<str>,
     ids: &[ProfileId],
 ) -> Result<FxHashMap<ProfileId, Stored>, Error> {
@@ -67,14 +69,16 @@ pub async fn stored(
         return Ok(FxHashMap::default());
     }
     let rows = tx.fetch_all(STORED, args![workspace, texts(ids)]).await?;
+    seals.add(tx, ids.iter().copied()).await?;
     rows.iter()
         .map(|row| {
+            let profile_id = codec::profile_id(row, 0)?;
             let stored = Stored {
                 known: row.get(1)?,
                 create_ms: row.get(2)?,
-                record: codec::record(&row.get::<bytes::Bytes>(3)?)?,
+                record: seals.record(profile_id, &row.get::<Bytes>(3)?)?,
             };
-            Ok((codec::profile_id(row, 0)?, stored))
+            Ok((profile_id, stored))
         })
         .collect()
 }
@@ -84,15 +88,17 @@ const COLUMNS: &str = "profile_id, merged_into, known, create_ms, update_ms, rec
 /// One row, also of a merged profile.
 pub async fn row(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     profile_id: ProfileId,
 ) -> Result<Option<ProfileRow>, Error> {
     let sql = format!("select {COLUMNS} from profiles where workspace = $1 and profile_id = $2");
     let args = args![workspace, profile_id.to_string()];
     let found = database
-        .fetch_optional(attune_storage::Sql::built(sql), args)
+        .fetch_all(attune_storage::Sql::built(sql), args)
         .await?;
-    found.as_ref().map(read).transpose()
+    let rows = read(database, codec, workspace, &found).await?;
+    Ok(rows.into_iter().next())
 }
 
 /// The id and those of the same person: the living one and all merged into it. Only the
@@ -128,6 +134,7 @@ pub async fn one_person(
 /// Living profiles after an id, oldest first.
 pub async fn page(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     after: &str,
     limit: i64,
@@ -141,23 +148,35 @@ pub async fn page(
     let rows = database
         .fetch_all(attune_storage::Sql::built(sql), args)
         .await?;
-    rows.iter().map(read).collect()
+    read(database, codec, workspace, &rows).await
 }
 
-fn read(row: &Row) -> Result<ProfileRow, Error> {
-    Ok(ProfileRow {
-        profile_id: codec::profile_id(row, 0)?,
-        merged_into: codec::profile_id_or_null(row, 1)?,
-        known: row.get(2)?,
-        create_ms: row.get(3)?,
-        update_ms: row.get(4)?,
-        record: codec::record(&row.get::<bytes::Bytes>(5)?)?,
-    })
+async fn read(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    rows: &[Row],
+) -> Result<Vec<ProfileRow>, Error> {
+    let (ids, seals) = codec::owned(database, codec, workspace, rows).await?;
+    rows.iter()
+        .zip(ids)
+        .map(|(row, profile_id)| {
+            Ok(ProfileRow {
+                profile_id,
+                merged_into: codec::profile_id_or_null(row, 1)?,
+                known: row.get(2)?,
+                create_ms: row.get(3)?,
+                update_ms: row.get(4)?,
+                record: seals.record(profile_id, &row.get::<Bytes>(5)?)?,
+            })
+        })
+        .collect()
 }
 
 /// Creates and replaces.
 pub async fn put<'a>(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     profiles: impl Iterator<Item = (&'a ProfileId, &'a Stored)>,
     now_ms: i64,
@@ -180,17 +199,17 @@ pub async fn put<'a>(
     };
     let rows = profiles
         .map(|(profile_id, stored)| {
-            args![
+            Ok(args![
                 workspace,
                 profile_id.to_string(),
                 stored.known,
                 stored.record.granted(PERSONALIZATION),
                 stored.create_ms,
                 now_ms,
-                codec::record_bytes(&stored.record),
-            ]
+                seals.record_bytes(*profile_id, &stored.record)?,
+            ])
         })
-        .collect();
+        .collect::<Result<_, Error>>()?;
     tx.insert_many(&PUT, rows).await.map(drop)
 }
 

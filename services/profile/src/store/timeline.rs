@@ -5,34 +5,47 @@ use std::sync::Arc;
 use attune_api::profile::v1::Event;
 use attune_storage::{Database, Error, Insert, Kind, Row, Sql, Tx, args};
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
-use super::{codec, profiles::texts};
+use super::{
+    codec::{self, Codec, Field, Seals},
+    profiles::texts,
+};
 use crate::domain::{ProfileId, outcome::TimelineRow, snapshot::EncodedEvent};
 
 /// Messages seen before, and whose they are now.
 pub async fn seen(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
-    message_ids: Vec<String>,
-) -> Result<Vec<(Arc<str>, ProfileId)>, Error> {
+    message_ids: impl Iterator<Item = Arc<str>>,
+) -> Result<FxHashMap<Arc<str>, ProfileId>, Error> {
     const EVENTS: &str = "select event_id, profile_id from events \
          where workspace = $1 and event_id in list($2)";
     const OTHERS: &str = "select m.message_id, coalesce(p.merged_into, m.profile_id) \
          from messages m \
          left join profiles p on p.workspace = m.workspace and p.profile_id = m.profile_id \
          where m.workspace = $1 and m.message_id in list($2)";
-    let mut rows = tx
-        .fetch_all(EVENTS, args![workspace, message_ids.clone()])
-        .await?;
-    rows.extend(tx.fetch_all(OTHERS, args![workspace, message_ids]).await?);
+    let by_key: FxHashMap<_, _> = message_ids.map(|id| (seals.message_key(&id), id)).collect();
+    let keys: Vec<_> = by_key.keys().cloned().collect();
+    let mut rows = tx.fetch_all(EVENTS, args![workspace, keys.clone()]).await?;
+    rows.extend(tx.fetch_all(OTHERS, args![workspace, keys]).await?);
     rows.iter()
-        .map(|row| Ok((row.get(0)?, codec::profile_id(row, 1)?)))
+        .filter_map(|row| match row.get::<String>(0) {
+            Ok(key) => Some(Ok((row, by_key.get(&key)?.clone()))),
+            Err(error) => Some(Err(error)),
+        })
+        .map(|found| {
+            let (row, id) = found?;
+            Ok((id, codec::profile_id(row, 1)?))
+        })
         .collect()
 }
 
 /// Adds events, numbered in their order from `sequence` on.
 pub async fn append(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     rows: &[TimelineRow],
     sequence: i64,
@@ -56,25 +69,27 @@ pub async fn append(
         .iter()
         .zip(sequence..)
         .map(|(row, sequence)| {
-            args![
+            let (owner, event) = (row.profile_id, &row.event);
+            Ok(args![
                 workspace,
-                row.profile_id.to_string(),
-                row.event.time_ms,
+                owner.to_string(),
+                event.time_ms,
                 sequence,
-                &row.event.event_id,
-                &row.event.kind,
-                row.event.receive_ms,
-                &row.event.encoded,
-                &row.event.recent.bytes,
-            ]
+                seals.message_key(&event.event_id),
+                &event.kind,
+                event.receive_ms,
+                seals.seal(owner, Field::Event, &event.encoded)?,
+                seals.seal(owner, Field::Recent, &event.recent.bytes)?,
+            ])
         })
-        .collect();
+        .collect::<Result<_, Error>>()?;
     tx.insert_many(&APPEND, rows).await.map(drop)
 }
 
 /// Remembers the ids of messages that are no events.
 pub async fn remember(
     tx: &mut Tx,
+    seals: &Seals,
     workspace: &Arc<str>,
     messages: &[(Arc<str>, ProfileId)],
     now_ms: i64,
@@ -91,7 +106,10 @@ pub async fn remember(
     };
     let rows = messages
         .iter()
-        .map(|(id, profile_id)| args![workspace, id, profile_id.to_string(), now_ms])
+        .map(|(id, profile_id)| {
+            let key = seals.message_key(id);
+            args![workspace, key, profile_id.to_string(), now_ms]
+        })
         .collect();
     tx.insert_many(&REMEMBER, rows).await.map(drop)
 }
@@ -103,7 +121,8 @@ pub async fn hand_over(
     merged: ProfileId,
     survivor: ProfileId,
 ) -> Result<(), Error> {
-    const HAND_OVER: &str = "update events set profile_id = $3 \
+    const HAND_OVER: &str = "update events \
+         set profile_id = $3, origin_id = coalesce(origin_id, $2) \
          where workspace = $1 and profile_id = $2";
     let ids = args![workspace, merged.to_string(), survivor.to_string()];
     tx.execute(HAND_OVER, ids).await.map(drop)
@@ -112,21 +131,24 @@ pub async fn hand_over(
 /// The newest events as snapshots hold them, newest first.
 pub async fn recent(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     profile_id: ProfileId,
     limit: usize,
 ) -> Result<Vec<EncodedEvent>, Error> {
-    const RECENT: &str = "select time_ms, recent from events \
+    const RECENT: &str = "select coalesce(origin_id, profile_id), time_ms, recent from events \
          where workspace = $1 and profile_id = $2 \
          order by time_ms desc, sequence desc limit $3";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let args = args![workspace, profile_id.to_string(), limit];
     let rows = database.fetch_all(RECENT, args).await?;
+    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
     rows.iter()
-        .map(|row| {
+        .zip(owners)
+        .map(|(row, owner)| {
             Ok(EncodedEvent {
-                time_ms: row.get(0)?,
-                bytes: row.get(1)?,
+                time_ms: row.get(1)?,
+                bytes: seals.open(owner, Field::Recent, &row.get::<Bytes>(2)?)?,
             })
         })
         .collect()
@@ -151,6 +173,7 @@ pub struct Page<'a> {
 
 pub async fn page(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     page: &Page<'_>,
 ) -> Result<Vec<(Place, Event)>, Error> {
@@ -160,7 +183,7 @@ pub async fn page(
         "and type = $6"
     };
     let sql = format!(
-        "select time_ms, sequence, event from events \
+        "select coalesce(origin_id, profile_id), time_ms, sequence, event from events \
          where workspace = $1 and profile_id = $2 \
          and (time_ms < $3 or (time_ms = $3 and sequence < $4)) {of_type} \
          order by time_ms desc, sequence desc limit $5"
@@ -180,16 +203,20 @@ pub async fn page(
         args.extend(args![page.kind]);
     }
     let rows = database.fetch_all(Sql::built(sql), args).await?;
-    rows.iter().map(placed).collect()
+    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    rows.iter()
+        .zip(owners)
+        .map(|(row, owner)| placed(&seals, owner, row))
+        .collect()
 }
 
-fn placed(row: &Row) -> Result<(Place, Event), Error> {
+fn placed(seals: &Seals, owner: ProfileId, row: &Row) -> Result<(Place, Event), Error> {
     let place = Place {
-        time_ms: row.get(0)?,
-        sequence: row.get(1)?,
+        time_ms: row.get(1)?,
+        sequence: row.get(2)?,
     };
-    let event = row.get::<Bytes>(2)?;
-    Ok((place, codec::event(&event)?))
+    let event = row.get::<Bytes>(3)?;
+    Ok((place, seals.event(owner, &event)?))
 }
 
 /// Number of events and time of the last, of those profiles that have any.

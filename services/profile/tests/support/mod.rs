@@ -20,12 +20,16 @@ use attune_profile::{Config, MIGRATIONS, Profile};
 use attune_rpc::{Actor, Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
 use attune_testkit::{TestDatabase, test_database_urls};
+use attune_vault::Masters;
 use prost::Message as _;
 use serde_json::Value as Json;
 use tonic::{Request, Status, service::RoutesBuilder};
 
 /// 2026-01-01T00:00:00Z
 pub const T0: i64 = 1_767_225_600_000;
+
+/// Of every service in these tests.
+pub const MASTER_KEY: &str = "5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5";
 
 pub struct Running {
     pub client: ProfileServiceClient<Channel>,
@@ -39,7 +43,10 @@ pub struct Running {
 impl Running {
     pub async fn open(url: &str, system: &'static str, config: Config) -> Self {
         let database = Database::open(url, &MIGRATIONS).await.unwrap();
-        let profile = Profile::open(config, database.clone()).await.unwrap();
+        let masters = Masters::parse(MASTER_KEY).unwrap();
+        let profile = Profile::open(config, database.clone(), masters)
+            .await
+            .unwrap();
         let mut routes = RoutesBuilder::default();
         profile.register(&mut routes);
         let internal = Internal::new(PeerToken::random());

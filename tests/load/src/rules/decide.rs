@@ -23,6 +23,7 @@ use attune_rule_engine::{
     domain::decide::{Stage, Stages},
 };
 use attune_storage::{Database, Migrations};
+use attune_vault::Masters;
 use prost::Message;
 use tonic::service::RoutesBuilder;
 
@@ -157,7 +158,10 @@ impl Opened {
         let internal = Internal::new(PeerToken::random());
         let tasks = Tasks::new();
 
-        let profile = Profile::open(attune_profile::Config::default(), profiles.clone()).await?;
+        let profile = {
+            let masters = Masters::parse(&Masters::generate())?;
+            Profile::open(attune_profile::Config::default(), profiles.clone(), masters).await?
+        };
         let mut routes = RoutesBuilder::default();
         profile.register(&mut routes);
         routes.add_service(log("profile", profiles));
