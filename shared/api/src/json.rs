@@ -1,7 +1,21 @@
-//! `google.protobuf.Struct` to and from JSON.
+//! `google.protobuf.Struct` to and from JSON, and messages of the contract as one.
 
+use bytes::Bytes;
+use prost_reflect::{DynamicMessage, SerializeOptions};
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Value as Json};
+
+use crate::DESCRIPTORS;
+
+/// A message on the wire as protobuf's JSON mapping writes it: what HTTP clients see, as a
+/// Struct. None where the contract has no message of this full name, or it is not one.
+pub fn of_message(full_name: &str, wire: Bytes) -> Option<Struct> {
+    let descriptor = DESCRIPTORS.get_message_by_name(full_name)?;
+    let message = DynamicMessage::decode(descriptor, wire).ok()?;
+    let options = SerializeOptions::new();
+    let json = message.serialize_with_options(serde_json::value::Serializer, &options);
+    to_struct(json.ok()?)
+}
 
 /// A JSON object as a Struct; anything else is None.
 pub fn to_struct(json: Json) -> Option<Struct> {
@@ -71,6 +85,27 @@ mod tests {
         let json = serde_json::json!({"a": 1, "b": [true, null, "x"], "c": {"d": 1.5}});
         let there = to_struct(json.clone()).unwrap();
         assert_eq!(from_struct(&there), json);
+    }
+
+    #[test]
+    fn a_message_is_shown_as_http_clients_see_it() {
+        let message = crate::profile::v1::Consent {
+            purpose: "analytics".to_owned(),
+            granted: true,
+            policy_version: "3".to_owned(),
+            time: Some(crate::time::from_ms(1_767_225_600_000)),
+            ..Default::default()
+        };
+        let wire = Bytes::from(prost::Message::encode_to_vec(&message));
+        let shown = of_message("attune.profile.v1.Consent", wire.clone()).unwrap();
+        let expected = serde_json::json!({
+            "purpose": "analytics",
+            "granted": true,
+            "policyVersion": "3",
+            "time": "2026-01-01T00:00:00Z",
+        });
+        assert_eq!(from_struct(&shown), expected);
+        assert_eq!(of_message("attune.profile.v1.Nothing", wire), None);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn get_profile(request: &GetProfileRequest) -> Result<ProfileId, Error> {
 }
 
 /// An id that cannot be anyone's is one that nobody has.
-fn profile_id(text: &str) -> Result<ProfileId, Error> {
+pub fn profile_id(text: &str) -> Result<ProfileId, Error> {
     if text.is_empty() {
         return Err(Violations::of("profile_id", "must be set").into());
     }

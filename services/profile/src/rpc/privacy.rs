@@ -12,7 +12,7 @@ use attune_api::profile::v1::{
     privacy_service_server::PrivacyService,
 };
 use attune_rpc::Caller;
-use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, answer};
@@ -108,9 +108,17 @@ impl PrivacyService for Rpc {
 
     async fn export_profile(
         &self,
-        _request: Request<ExportProfileRequest>,
+        request: Request<ExportProfileRequest>,
     ) -> Result<Response<Self::ExportProfileStream>, Status> {
-        Err(Status::unimplemented("ExportProfile"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let id = convert::profile_id(&request.get_ref().profile_id)?;
+            let parts = self.0.export(&caller, id).await?;
+            let caller = caller.clone();
+            let parts = parts.map_err(move |error| error.into_status(caller.request_id.as_str()));
+            Ok(parts.boxed())
+        };
+        answer(&caller, result.await)
     }
 
     async fn erase_profile(

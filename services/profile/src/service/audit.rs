@@ -167,6 +167,22 @@ impl Service {
         workspace: &str,
         asked: EntriesAsked,
     ) -> Result<ListAuditEntriesResponse, Error> {
+        let (entries, goes_on) = self.entries(workspace, asked).await?;
+        let last = entries.last().filter(|_| goes_on);
+        Ok(ListAuditEntriesResponse {
+            next_page_token: last
+                .map(|entry| page::sequence_token(entry.sequence))
+                .unwrap_or_default(),
+            entries: entries.into_iter().map(shown).collect(),
+        })
+    }
+
+    /// Part of the log, newest first, and whether there is more of it.
+    pub async fn entries(
+        &self,
+        workspace: &str,
+        asked: EntriesAsked,
+    ) -> Result<(Vec<Entry>, bool), Error> {
         let database = &self.shared.database;
         let ids = match asked.profile_id {
             Some(id) => profiles::one_person(database, workspace, id).await?,
@@ -174,13 +190,10 @@ impl Service {
         };
         let before = asked.before.unwrap_or(i64::MAX);
         let mut entries = stored::before(database, workspace, &ids, before, asked.size + 1).await?;
-        let next_page_token = page::cut(&mut entries, asked.size, |entry| {
-            page::sequence_token(entry.sequence)
-        });
-        Ok(ListAuditEntriesResponse {
-            entries: entries.into_iter().map(shown).collect(),
-            next_page_token,
-        })
+        let size = usize::try_from(asked.size).unwrap_or(usize::MAX);
+        let goes_on = entries.len() > size;
+        entries.truncate(size);
+        Ok((entries, goes_on))
     }
 
     /// Follows the chain from its oldest entry to its newest, a batch at a time.

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod consent;
 pub mod declarations;
+mod export;
 pub mod follow;
 pub mod ingest;
 mod lookup;

@@ -105,3 +105,46 @@ pub async fn page(
         })
         .collect()
 }
+
+/// Values of all of a person's traits after one of them, by trait and oldest first.
+pub async fn of_person(
+    database: &Database,
+    workspace: &str,
+    profile_id: ProfileId,
+    after: Option<&(String, Place)>,
+    limit: i64,
+) -> Result<Vec<(String, Place, Timed)>, Error> {
+    const OF_PERSON: &str = "select trait_id, time_ms, sequence, value from trait_history \
+         where workspace = $1 and profile_id = $2 \
+         and (trait_id, time_ms, sequence) > ($3, $4, $5) \
+         order by trait_id, time_ms, sequence limit $6";
+    let (trait_id, place) = match after {
+        Some((trait_id, place)) => (trait_id.as_str(), *place),
+        None => (
+            "",
+            Place {
+                time_ms: i64::MIN,
+                sequence: 0,
+            },
+        ),
+    };
+    let args = args![
+        workspace,
+        profile_id.to_string(),
+        trait_id,
+        place.time_ms,
+        place.sequence,
+        limit
+    ];
+    let rows = database.fetch_all(OF_PERSON, args).await?;
+    rows.iter()
+        .map(|row| {
+            let place = Place {
+                time_ms: row.get(1)?,
+                sequence: row.get(2)?,
+            };
+            let value = codec::trait_value(&row.get::<Bytes>(3)?)?;
+            Ok((row.get(0)?, place, value))
+        })
+        .collect()
+}
