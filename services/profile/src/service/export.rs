@@ -115,9 +115,17 @@ impl Walk {
         &self,
         after: Option<(String, Place)>,
     ) -> Result<(Vec<Raw>, Next), Error> {
-        let database = &self.service.shared.database;
+        let shared = &self.service.shared;
         let (workspace, id) = (self.workspace.as_str(), self.profile_id);
-        let rows = history::of_person(database, workspace, id, after.as_ref(), PAGE.into()).await?;
+        let rows = history::of_person(
+            &shared.database,
+            &shared.codec,
+            workspace,
+            id,
+            after.as_ref(),
+            PAGE.into(),
+        )
+        .await?;
         let next = match rows.last() {
             Some((trait_id, place, _)) if rows.len() >= PAGE as usize => {
                 Next::TraitHistory(Some((trait_id.clone(), *place)))

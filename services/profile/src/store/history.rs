@@ -109,12 +109,14 @@ pub async fn page(
 /// Values of all of a person's traits after one of them, by trait and oldest first.
 pub async fn of_person(
     database: &Database,
+    codec: &Codec,
     workspace: &str,
     profile_id: ProfileId,
     after: Option<&(String, Place)>,
     limit: i64,
 ) -> Result<Vec<(String, Place, Timed)>, Error> {
-    const OF_PERSON: &str = "select trait_id, time_ms, sequence, value from trait_history \
+    const OF_PERSON: &str = "select origin_id, trait_id, time_ms, sequence, value \
+         from trait_history \
          where workspace = $1 and profile_id = $2 \
          and (trait_id, time_ms, sequence) > ($3, $4, $5) \
          order by trait_id, time_ms, sequence limit $6";
@@ -137,14 +139,16 @@ pub async fn of_person(
         limit
     ];
     let rows = database.fetch_all(OF_PERSON, args).await?;
+    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
     rows.iter()
-        .map(|row| {
+        .zip(owners)
+        .map(|(row, owner)| {
             let place = Place {
-                time_ms: row.get(1)?,
-                sequence: row.get(2)?,
+                time_ms: row.get(2)?,
+                sequence: row.get(3)?,
             };
-            let value = codec::trait_value(&row.get::<Bytes>(3)?)?;
-            Ok((row.get(0)?, place, value))
+            let value = row.get::<Bytes>(4)?;
+            Ok((row.get(1)?, place, seals.trait_value(owner, &value)?))
         })
         .collect()
 }
