@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "attune/gateway/v1/personalization.proto",
         "attune/gateway/v1/preferences.proto",
         "attune/messaging/v1/messaging.proto",
+        "attune/profile/v1/audiences.proto",
+        "attune/profile/v1/imports.proto",
         "attune/profile/v1/privacy.proto",
         "attune/profile/v1/schema.proto",
         "attune/profile/v1/segments.proto",

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::{
+    postgres,
     shell::{cargo, command, run, target},
     tools,
 };
@@ -21,6 +22,9 @@ pub fn bench(name: &str, arguments: &[String]) -> Result<()> {
     bench.arg(name);
     if name == "rules" && !arguments.iter().any(|argument| argument == NO_PEERS) {
         bench.arg("--peers").arg(tools::peers()?);
+    }
+    if name == "profile" {
+        bench.arg("--postgres").arg(postgres::start()?);
     }
     run(bench.args(arguments.iter().filter(|argument| *argument != NO_PEERS)))
 }

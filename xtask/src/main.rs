@@ -22,7 +22,7 @@ enum Task {
     Proto(Proto),
     /// Build in release and run a benchmark, e.g. `bench gateway --json out.json`
     Bench {
-        /// gateway or rules; `rules --no-peers` does not build the engines it compares with
+        /// gateway, profile or rules; `rules --no-peers` does not build the engines it compares with
         name: String,
         /// Passed on; `--help` shows what the benchmark takes
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

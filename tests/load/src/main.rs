@@ -5,6 +5,7 @@ mod drive;
 mod echo;
 mod gateway;
 mod home;
+mod profile;
 mod report;
 mod rules;
 mod server;
@@ -21,6 +22,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Bench {
     /// `Personalize` against a bare echo.
     Gateway(gateway::Options),
+    /// Taking events in against the raw database, and what people cost to keep.
+    Profile(profile::Options),
     /// Matching rules against a floor and other engines, and deciding.
     Rules(rules::Options),
     /// The yardstick's server; started by the benchmarks.
@@ -32,6 +35,7 @@ enum Bench {
 async fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::Gateway(options) => gateway::run(options).await,
+        Bench::Profile(options) => profile::run(options).await,
         Bench::Rules(options) => rules::run(options).await,
         Bench::Echo { answer_bytes } => echo::serve(answer_bytes).await,
     }

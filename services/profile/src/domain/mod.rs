@@ -3,6 +3,7 @@
 //! clock and no randomness except where an id is passed in.
 
 pub mod audit;
+pub mod audience;
 pub mod event;
 pub mod folding;
 pub mod identity;
