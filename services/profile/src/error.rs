@@ -27,6 +27,14 @@ impl From<Violations> for Error {
 }
 
 impl Error {
+    /// Whether it is over when there is room again.
+    pub fn is_overload(&self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::Storage(attune_storage::Error::Overloaded)
+        )
+    }
+
     /// The answer to a caller; `request_id` is what an unforeseen fault is logged under.
     pub fn into_status(self, request_id: &str) -> Status {
         use attune_storage::Error as Storage;

@@ -15,7 +15,8 @@ mod store;
 use std::sync::Arc;
 
 use attune_api::profile::v1::{
-    privacy_service_server::PrivacyServiceServer, profile_service_server::ProfileServiceServer,
+    import_service_server::ImportServiceServer, privacy_service_server::PrivacyServiceServer,
+    profile_service_server::ProfileServiceServer,
 };
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
@@ -47,10 +48,16 @@ impl Profile {
         let profile = ProfileServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let imports = ImportServiceServer::new(rpc.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let privacy = PrivacyServiceServer::new(rpc)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        routes.add_service(profile).add_service(privacy);
+        routes
+            .add_service(profile)
+            .add_service(imports)
+            .add_service(privacy);
     }
 
     /// What it tells the others.

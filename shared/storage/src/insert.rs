@@ -109,6 +109,11 @@ impl Insert {
     fn sqlite_text(&self, rows: usize) -> String {
         let width = self.columns.len();
         let mut text = self.head();
+        if self.tail.is_empty() {
+            // A failure ends the whole transaction anyway; without this, SQLite copies
+            // each page that a statement of many rows changes, to undo it alone.
+            text.insert_str("insert ".len(), "or fail ");
+        }
         text.push_str("values ");
         for row in 0..rows {
             text.push_str(if row == 0 { "(" } else { ", (" });

@@ -34,24 +34,39 @@ pub fn messages(
     now_ms: i64,
 ) -> Result<Vec<Message>, Violations> {
     let mut violations = Violations::new();
-    if sent.is_empty() || sent.len() > MESSAGES_MAX {
-        violations.push("messages", "must be 1 to 1000");
-        return Err(violations);
-    }
     let mut taken = Vec::with_capacity(sent.len());
+    for (index, read) in each(sent, config, now_ms)?.into_iter().enumerate() {
+        match read {
+            Ok(message) => taken.push(message),
+            Err(own) => violations.within_item("messages", index, |all| all.extend(own)),
+        }
+    }
+    violations.into_result()?;
+    Ok(taken)
+}
+
+/// Each of them, or all that is wrong with it, by paths within the message.
+pub fn each(
+    sent: Vec<IngestMessage>,
+    config: &Config,
+    now_ms: i64,
+) -> Result<Vec<Result<Message, Violations>>, Violations> {
+    if sent.is_empty() || sent.len() > MESSAGES_MAX {
+        return Err(Violations::of("messages", "must be 1 to 1000"));
+    }
     let mut reader = Reader {
         config,
         now_ms,
         provenance: Arc::default(),
     };
-    for (index, message) in sent.into_iter().enumerate() {
-        // The path is only put together where something is wrong.
-        let mut own = Violations::new();
-        taken.extend(reader.message(message, &mut own));
-        violations.within_item("messages", index, |all| all.extend(own));
-    }
-    violations.into_result()?;
-    Ok(taken)
+    let read = sent.into_iter().map(|message| {
+        let mut violations = Violations::new();
+        let message = reader.message(message, &mut violations);
+        violations.into_result()?;
+        // Nothing is left out without a word, so there is one.
+        message.ok_or_else(|| Violations::of("", "must be a message"))
+    });
+    Ok(read.collect())
 }
 
 struct Reader<'a> {

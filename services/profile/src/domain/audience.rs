@@ -231,14 +231,49 @@ mod tests {
     fn each_platform_normalises_in_its_own_way() {
         use Layout::*;
         let rows = [
-            (Hashed, "email", "Ann.Lee@Gmail.com", Some("ann.lee@gmail.com")),
-            (GoogleCustomerMatch, "email", "Ann.Lee@gmail.com", Some("annlee@gmail.com")),
-            (GoogleCustomerMatch, "email", "a.b@googlemail.com", Some("ab@googlemail.com")),
-            (GoogleCustomerMatch, "email", "a.b@example.com", Some("a.b@example.com")),
-            (MetaCustomAudience, "email", "Ann.Lee@gmail.com", Some("ann.lee@gmail.com")),
+            (
+                Hashed,
+                "email",
+                "Ann.Lee@Gmail.com",
+                Some("ann.lee@gmail.com"),
+            ),
+            (
+                GoogleCustomerMatch,
+                "email",
+                "Ann.Lee@gmail.com",
+                Some("annlee@gmail.com"),
+            ),
+            (
+                GoogleCustomerMatch,
+                "email",
+                "a.b@googlemail.com",
+                Some("ab@googlemail.com"),
+            ),
+            (
+                GoogleCustomerMatch,
+                "email",
+                "a.b@example.com",
+                Some("a.b@example.com"),
+            ),
+            (
+                MetaCustomAudience,
+                "email",
+                "Ann.Lee@gmail.com",
+                Some("ann.lee@gmail.com"),
+            ),
             (Hashed, "phone", "+436641234567", Some("+436641234567")),
-            (GoogleCustomerMatch, "phone", "+436641234567", Some("+436641234567")),
-            (MetaCustomAudience, "phone", "+436641234567", Some("436641234567")),
+            (
+                GoogleCustomerMatch,
+                "phone",
+                "+436641234567",
+                Some("+436641234567"),
+            ),
+            (
+                MetaCustomAudience,
+                "phone",
+                "+436641234567",
+                Some("436641234567"),
+            ),
             (GoogleCustomerMatch, "phone", "06641234567", None),
             (Hashed, "user_id", "ann", None),
         ];
@@ -252,7 +287,13 @@ mod tests {
 
     #[test]
     fn a_person_has_three_identifiers_of_a_kind_at_most_and_none_twice() {
-        let all = ["a.b@gmail.com", "ab@gmail.com", "c@x.org", "d@x.org", "e@x.org"];
+        let all = [
+            "a.b@gmail.com",
+            "ab@gmail.com",
+            "c@x.org",
+            "d@x.org",
+            "e@x.org",
+        ];
         let all: Vec<_> = all.iter().map(|address| ("email", *address)).collect();
         let entry = entry(Layout::GoogleCustomerMatch, &all).unwrap();
         let expected = ["ab@gmail.com", "c@x.org", "d@x.org"].map(hash).to_vec();

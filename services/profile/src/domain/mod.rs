@@ -2,8 +2,8 @@
 //! what a decision may read of it. Pure and synchronous: no tonic, sqlx or tokio, no
 //! clock and no randomness except where an id is passed in.
 
-pub mod audit;
 pub mod audience;
+pub mod audit;
 pub mod event;
 pub mod folding;
 pub mod identity;

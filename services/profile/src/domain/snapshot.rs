@@ -256,10 +256,17 @@ fn first_field(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((bytes.len() - rest.len() + len, payload))
 }
 
+/// A `RecentEvent` of which nothing but the time is read.
+#[derive(Clone, PartialEq, Message)]
+struct TimeOfEvent {
+    #[prost(int64, tag = "2")]
+    time_ms: i64,
+}
+
 /// Only these bytes' own encoder writes them, so a fault here would be a bug; the
 /// event is then taken as the oldest.
 fn time_of(payload: &[u8]) -> i64 {
-    RecentEvent::decode(payload).map_or(i64::MIN, |e| e.time_ms)
+    TimeOfEvent::decode(payload).map_or(i64::MIN, |e| e.time_ms)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use attune_api::profile::v1::{
     Consent, GetProfileRequest, GetSnapshotRequest, GetSnapshotResponse, IngestRequest,
-    IngestResponse, IngestResult, IngestStatus, ListEventsRequest, ListEventsResponse,
-    ListProfilesRequest, ListProfilesResponse, LookupProfileRequest, Profile, SetConsentRequest,
+    IngestResponse, IngestResult, ListEventsRequest, ListEventsResponse, ListProfilesRequest,
+    ListProfilesResponse, LookupProfileRequest, Profile, SetConsentRequest,
     profile_service_server::ProfileService,
 };
 use attune_rpc::Caller;
@@ -146,11 +146,7 @@ fn ingested(ids: &[Arc<str>], results: Vec<ingest::Result>) -> IngestResponse {
     let results = ids.iter().zip(results).map(|(id, result)| IngestResult {
         message_id: id.to_string(),
         profile_id: result.profile_id.to_string(),
-        status: match result.status {
-            ingest::Status::Accepted => IngestStatus::Accepted,
-            ingest::Status::Duplicate => IngestStatus::Duplicate,
-        }
-        .into(),
+        status: result.status.to_proto().into(),
     });
     IngestResponse {
         results: results.collect(),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use attune_api::profile::v1::IngestStatus;
 use attune_errors::Violations;
 use attune_storage::Tx;
 use futures::FutureExt;
@@ -43,6 +44,15 @@ pub struct Result {
 pub enum Status {
     Accepted,
     Duplicate,
+}
+
+impl Status {
+    pub fn to_proto(self) -> IngestStatus {
+        match self {
+            Self::Accepted => IngestStatus::Accepted,
+            Self::Duplicate => IngestStatus::Duplicate,
+        }
+    }
 }
 
 type Results = std::result::Result<Vec<Result>, Error>;

@@ -6,6 +6,7 @@ pub mod consent;
 pub mod declarations;
 mod export;
 pub mod follow;
+mod imports;
 pub mod ingest;
 mod lookup;
 pub mod pipeline;

@@ -34,6 +34,7 @@ pub const MASTER_KEY: &str = "5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5
 pub struct Running {
     pub client: ProfileServiceClient<Channel>,
     pub privacy: PrivacyServiceClient<Channel>,
+    pub channel: Channel,
     pub database: Database,
     pub caller: Caller,
     tasks: Tasks,
@@ -61,7 +62,8 @@ impl Running {
         profile.start(&tasks, &peers);
         Self {
             client: ProfileServiceClient::new(channel.clone()),
-            privacy: PrivacyServiceClient::new(channel),
+            privacy: PrivacyServiceClient::new(channel.clone()),
+            channel,
             database,
             caller: Caller::new(Workspace::default()),
             tasks,
@@ -79,6 +81,7 @@ impl Running {
         Self {
             client: self.client.clone(),
             privacy: self.privacy.clone(),
+            channel: self.channel.clone(),
             database: self.database.clone(),
             caller: Caller::new(Workspace::new(name).unwrap()),
             tasks: self.tasks.clone(),

@@ -19,7 +19,6 @@ const IN_FLIGHT: usize = 8;
 const LEAVE_WITHIN: Duration = Duration::from_secs(60);
 
 pub struct Opened {
-    pub channel: Channel,
     pub client: ProfileServiceClient<Channel>,
     pub caller: Caller,
     pub database: Database,
@@ -44,8 +43,7 @@ impl Opened {
         };
         profile.start(&tasks, &peers);
         Ok(Self {
-            client: ProfileServiceClient::new(channel.clone()),
-            channel,
+            client: ProfileServiceClient::new(channel),
             caller: Caller::new(Workspace::default()),
             database,
             tasks,

@@ -53,8 +53,8 @@ impl People {
         self.message(person, at, Kind::Identify(IdentifyMessage { traits }))
     }
 
-    /// What one of `people` did at some time of the last ninety days: seven of ten times
-    /// a view, twice something put in the cart, once a purchase of two things.
+    /// What one of `people` did: seven of ten times a view, twice something put in the
+    /// cart, once a purchase of two things.
     pub fn event(&mut self, people: usize) -> IngestMessage {
         let person = self.random.random_range(0..people);
         self.event_of(person)
@@ -67,9 +67,19 @@ impl People {
             _ => ("Product Viewed", self.product()),
         };
         let properties = to_struct(properties);
-        let at = self.now_ms - self.random.random_range(1_000..HISTORY_MS);
+        let at = self.next_ms();
         let name = name.to_owned();
         self.message(person, at, Kind::Event(EventMessage { name, properties }))
+    }
+
+    /// Events come in the order of their times, one of twenty up to an hour late.
+    fn next_ms(&mut self) -> i64 {
+        let late = match self.random.random_range(0..20) {
+            0 => self.random.random_range(0..3_600_000),
+            _ => 0,
+        };
+        let since = i64::try_from(self.messages).unwrap_or(i64::MAX) % (HISTORY_MS / 2);
+        self.now_ms - HISTORY_MS / 2 + since - late
     }
 
     fn message(&mut self, person: usize, at_ms: i64, kind: Kind) -> IngestMessage {

@@ -1,0 +1,53 @@
+//! The generated trait of bulk imports: requests of a stream become results, several at
+//! a time and in their order. Decides nothing.
+
+use std::{pin::Pin, sync::Arc};
+
+use attune_api::{
+    profile::v1::{
+        ImportMessagesRequest, ImportMessagesResponse, import_service_server::ImportService,
+    },
+    time,
+};
+use attune_rpc::Caller;
+use futures::{Stream, TryStreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Rpc, traceparent};
+
+/// Requests of one stream that are on their way to the database at a time. Enough for
+/// the next batch to wait while one is written; whoever does not read results is not
+/// read from.
+const IN_FLIGHT: usize = 4;
+
+type Responses = Pin<Box<dyn Stream<Item = Result<ImportMessagesResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ImportService for Rpc {
+    type ImportMessagesStream = Responses;
+
+    async fn import_messages(
+        &self,
+        request: Request<Streaming<ImportMessagesRequest>>,
+    ) -> Result<Response<Responses>, Status> {
+        let caller = Caller::of(&request)?;
+        let workspace: Arc<str> = Arc::from(caller.workspace.as_str());
+        let (service, trace, id) = (self.0.clone(), traceparent(), caller.request_id);
+        let responses = request
+            .into_inner()
+            .map_ok(move |request| {
+                let (service, workspace) = (service.clone(), workspace.clone());
+                let (trace, id) = (trace.clone(), id.clone());
+                async move {
+                    let now_ms = time::now_ms();
+                    let imported = service.import(&workspace, request.messages, &trace, now_ms);
+                    match imported.await {
+                        Ok(results) => Ok(ImportMessagesResponse { results }),
+                        Err(error) => Err(error.into_status(id.as_str())),
+                    }
+                }
+            })
+            .try_buffered(IN_FLIGHT);
+        Ok(Response::new(Box::pin(responses)))
+    }
+}
