@@ -10,6 +10,7 @@ mod crash;
 mod degradation;
 mod eligibility;
 mod foreign;
+mod imports;
 mod insight;
 mod load;
 mod main_job;

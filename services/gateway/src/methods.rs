@@ -161,8 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn every_public_method_has_a_route() {
+    fn every_public_method_but_those_of_streams_has_a_route() {
         for method in Methods::read().all() {
+            if method.descriptor.is_client_streaming() {
+                continue;
+            }
             let rule = option(&method.descriptor, "google.api.http");
             assert!(rule.is_some(), "{}", method.path);
         }

@@ -16,6 +16,8 @@ pub struct Method {
     pub name: &'static str,
     /// Streams for as long as the client listens, and so is ended when we drain.
     pub endless: bool,
+    /// Takes more than one message.
+    pub takes_stream: bool,
     /// The attributes of a metric of a call that went well, made once.
     pub(crate) attributes_ok: [KeyValue; 3],
 }
@@ -40,10 +42,16 @@ static METHODS: LazyLock<FxHashMap<String, Method>> = LazyLock::new(|| {
     let services = attune_api::DESCRIPTORS.services();
     services
         .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .map(|method| format!("{}/{}", method.parent_service().full_name(), method.name()))
-        .chain(FOREIGN.map(str::to_owned))
+        .map(|method| {
+            let name = format!("{}/{}", method.parent_service().full_name(), method.name());
+            (name, method.is_client_streaming())
+        })
+        .chain(FOREIGN.map(|name| (name.to_owned(), name.ends_with("ServerReflectionInfo"))))
         // Leaked once per process: names are wanted as `&'static str` by spans.
-        .map(|name| Method::named(name.leak()))
+        .map(|(name, takes_stream)| Method {
+            takes_stream,
+            ..Method::named(name.leak())
+        })
         .map(|method| (format!("/{}", method.name), method))
         .collect()
 });
@@ -71,6 +79,7 @@ impl Method {
         Self {
             name,
             endless: ENDLESS.contains(&name),
+            takes_stream: false,
             attributes_ok: [
                 KeyValue::new("rpc.system.name", "grpc"),
                 KeyValue::new("rpc.method", name),

@@ -3,7 +3,7 @@
 //! that nothing a stranger put into the headers reaches a service.
 
 use attune_errors::Fault;
-use attune_rpc::{Call, Caller, Channel};
+use attune_rpc::{Call, Caller, Channel, Method};
 use http::{HeaderName, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
@@ -29,11 +29,14 @@ pub async fn forward(mut peer: Channel, request: Request<Body>) -> Response<Body
     response.map(Body::new)
 }
 
-/// The whole message is read first: it is small by the door's limit, and one that is
-/// not must be refused here rather than break off there.
+/// A single message is read first: it is small by the door's limit, and one that is not
+/// must be refused here rather than break off there. A stream passes as it comes.
 async fn prepare(request: Request<Body>) -> Result<Request<Body>, Status> {
     let (parts, body) = request.into_parts();
-    let frames = body.collect().await?.to_bytes();
+    let body = match Method::at(parts.uri.path()).takes_stream {
+        true => body,
+        false => Body::new(Full::new(body.collect().await?.to_bytes())),
+    };
     let caller = Call::of(&parts.extensions).and_then(|call| {
         Some(Caller {
             workspace: call.workspace.clone()?,
@@ -43,7 +46,7 @@ async fn prepare(request: Request<Body>) -> Result<Request<Body>, Status> {
         })
     });
     let caller = caller.ok_or_else(|| Status::from(Fault::key_missing()))?;
-    let mut forwarded = Request::new(Body::new(Full::new(frames)));
+    let mut forwarded = Request::new(body);
     *forwarded.method_mut() = parts.method;
     *forwarded.uri_mut() = parts.uri;
     *forwarded.version_mut() = http::Version::HTTP_2;

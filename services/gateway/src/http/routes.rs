@@ -197,7 +197,9 @@ mod tests {
     fn every_binding_of_the_contract_can_be_served() {
         let methods = Methods::read();
         let routes = Routes::read(&methods).unwrap();
-        assert!(routes.all().len() >= methods.all().len());
+        let all = methods.all();
+        let of_one_message = all.iter().filter(|m| !m.descriptor.is_client_streaming());
+        assert!(routes.all().len() >= of_one_message.count());
     }
 
     #[test]
