@@ -10,6 +10,7 @@ use attune_api::profile::v1::{
 use attune_profile::{Config, MIGRATIONS, Profile};
 use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
+use attune_vault::Masters;
 use tokio::sync::{Mutex, mpsc};
 use tonic::service::RoutesBuilder;
 
@@ -28,7 +29,10 @@ pub struct Opened {
 impl Opened {
     pub async fn at(url: &str, config: Config) -> Result<Self> {
         let database = Database::open(url, &MIGRATIONS).await?;
-        let profile = Profile::open(config, database.clone()).await?;
+        let profile = {
+            let masters = Masters::parse(&Masters::generate())?;
+            Profile::open(config, database.clone(), masters).await?
+        };
         let mut routes = RoutesBuilder::default();
         profile.register(&mut routes);
         let internal = Internal::new(PeerToken::random());
