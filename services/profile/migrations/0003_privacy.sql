@@ -24,6 +24,7 @@ create table messages (
     receive_ms bigint not null,
     primary key (workspace, message_id)
 );
+create index messages_of_profile on messages (workspace, profile_id);
 
 -- Whether that is done.
 create table sealing (
@@ -47,6 +48,8 @@ create table erased_profiles (
     workspace text not null,
     profile_id text not null,
     erasure_id text not null,
+    -- 0 for the one that lived.
+    place bigint not null,
     primary key (workspace, profile_id)
 );
 create index erased_profiles_of_erasure on erased_profiles (workspace, erasure_id);

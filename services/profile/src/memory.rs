@@ -198,6 +198,13 @@ impl Memory {
         self.identities.insert(key, Some(profile_id));
     }
 
+    /// Who was remembered to hold an identifier is nobody any more.
+    pub fn forget_holder(&self, key: Key) {
+        let mut generation = self.shard(key).lock();
+        *generation += 1;
+        self.identities.remove(&key);
+    }
+
     /// Somebody else wrote this profile.
     pub fn forget_profile(&self, key: Key) {
         let mut generation = self.shard(key).lock();

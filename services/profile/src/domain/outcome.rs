@@ -59,6 +59,10 @@ pub enum Told {
         event: Arc<Occurrence>,
         allowed: bool,
     },
+    Erased {
+        /// The living profile, and those that were merged into it.
+        profile_ids: Vec<ProfileId>,
+    },
 }
 
 /// What a batch leads to.

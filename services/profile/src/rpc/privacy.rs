@@ -15,7 +15,7 @@ use attune_rpc::Caller;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
-use super::{Rpc, answer};
+use super::{Rpc, answer, traceparent};
 use crate::convert;
 
 #[tonic::async_trait]
@@ -123,9 +123,15 @@ impl PrivacyService for Rpc {
 
     async fn erase_profile(
         &self,
-        _request: Request<EraseProfileRequest>,
+        request: Request<EraseProfileRequest>,
     ) -> Result<Response<Erasure>, Status> {
-        Err(Status::unimplemented("EraseProfile"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let request = request.into_inner();
+            let asked = convert::erase::request(&caller, request, traceparent())?;
+            self.0.erase(asked).await.map(convert::erase::shown)
+        };
+        answer(&caller, result.await)
     }
 
     async fn list_audit_entries(

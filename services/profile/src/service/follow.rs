@@ -1,7 +1,7 @@
 //! Follows this service's own log where other processes write to the same database, and
 //! forgets what they changed. Never needed on an embedded database.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use attune_rpc::Tasks;
 use attune_storage::{Database, Error, StoredEntry};
@@ -62,7 +62,7 @@ impl OwnEntries {
 }
 
 /// Until the tasks stop.
-pub async fn run(shared: std::sync::Arc<Shared>, tasks: Tasks) {
+pub async fn run(shared: Arc<Shared>, tasks: Tasks) {
     let mut position = shared.own.since;
     loop {
         match shared.database.log_read(position, BATCH).await {
@@ -110,5 +110,9 @@ fn forget(shared: &Shared, entry: &StoredEntry) {
         shared
             .memory
             .forget_profile(shared.memory.profile_key(&entry.workspace, id));
+    }
+    let erased = outbox::erased_in(&entry.entry);
+    if !erased.is_empty() {
+        shared.forget_erased(&Arc::from(entry.workspace.as_str()), &erased);
     }
 }

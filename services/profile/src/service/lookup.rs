@@ -90,12 +90,15 @@ async fn find_holders(
         if !asked.insert(identity.key()) {
             continue;
         }
-        // Who holds an identifier changes only by a merge, and a merged id is noticed
-        // when the profile is looked up, so memory may be trusted on any database.
-        match shared
-            .memory
-            .holder(shared.memory.identity_key(workspace, identity))
-        {
+        // Where others write too, somebody may have been erased, and their identifier
+        // be somebody else's by now.
+        let held = match shared.database.is_embedded() {
+            true => shared
+                .memory
+                .holder(shared.memory.identity_key(workspace, identity)),
+            false => None,
+        };
+        match held {
             Some(Some(profile_id)) => {
                 found
                     .directory

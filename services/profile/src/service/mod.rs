@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod consent;
 pub mod declarations;
+pub mod erase;
 mod export;
 pub mod follow;
 mod imports;

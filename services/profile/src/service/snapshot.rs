@@ -37,10 +37,18 @@ impl Service {
             Subject::Identity(i) => (self.holder(workspace, &i).await?, Some(i)),
             Subject::Nobody => (None, None),
         };
-        let found = match named {
+        let mut found = match named {
             Some(id) => self.shared.living(workspace, id).await?,
             None => None,
         };
+        if let (None, Some(_), Some(identity)) = (&found, named, &identity) {
+            // Erased by another replica, and the identifier perhaps somebody else's.
+            let memory = &self.shared.memory;
+            memory.forget_holder(memory.identity_key(workspace, identity));
+            if let Some(id) = self.holder(workspace, identity).await? {
+                found = self.shared.living(workspace, id).await?;
+            }
+        }
         if let (Some((living, _)), Some(identity)) = (&found, identity)
             && named != Some(*living)
         {

@@ -206,20 +206,22 @@ impl Seals {
     }
 }
 
-/// Whose the rows are, by their first column, and what opens them.
-pub async fn owned(
+/// Rows with whose they are, by their first column, and what opens them. Rows of people
+/// who were erased since they were read are left out.
+pub async fn owned<'a>(
     database: &Database,
     codec: &Codec,
     workspace: &str,
-    rows: &[Row],
-) -> Result<(Vec<ProfileId>, Seals), Error> {
-    let owners: Vec<_> = rows
+    rows: &'a [Row],
+) -> Result<(Vec<(ProfileId, &'a Row)>, Seals), Error> {
+    let mut owned: Vec<_> = rows
         .iter()
-        .map(|row| profile_id(row, 0))
-        .collect::<Result<_, _>>()?;
-    let seals = codec.read(database, workspace, owners.iter().copied());
-    let seals = seals.await?;
-    Ok((owners, seals))
+        .map(|row| Ok((profile_id(row, 0)?, row)))
+        .collect::<Result<_, Error>>()?;
+    let owners: Vec<_> = owned.iter().map(|(owner, _)| *owner).collect();
+    let seals = codec.read(database, workspace, owners).await?;
+    owned.retain(|(owner, _)| seals.keys.has(owner.uuid()));
+    Ok((owned, seals))
 }
 
 /// An id column.

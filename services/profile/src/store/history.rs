@@ -92,10 +92,10 @@ pub async fn page(
         limit
     ];
     let rows = database.fetch_all(PAGE, args).await?;
-    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
-    rows.iter()
-        .zip(owners)
-        .map(|(row, owner)| {
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    owned
+        .into_iter()
+        .map(|(owner, row)| {
             let place = Place {
                 time_ms: row.get(1)?,
                 sequence: row.get(2)?,
@@ -139,10 +139,10 @@ pub async fn of_person(
         limit
     ];
     let rows = database.fetch_all(OF_PERSON, args).await?;
-    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
-    rows.iter()
-        .zip(owners)
-        .map(|(row, owner)| {
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    owned
+        .into_iter()
+        .map(|(owner, row)| {
             let place = Place {
                 time_ms: row.get(2)?,
                 sequence: row.get(3)?,

@@ -55,10 +55,10 @@ pub async fn of_profiles(
     let rows = database
         .fetch_all(OF_PROFILES, args![workspace, ids])
         .await?;
-    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
-    rows.iter()
-        .zip(owners)
-        .map(|(row, owner)| {
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    owned
+        .into_iter()
+        .map(|(owner, row)| {
             let value: Bytes = row.get(2)?;
             Ok((codec::profile_id(row, 1)?, seals.identity(owner, &value)?))
         })

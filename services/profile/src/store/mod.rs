@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod codec;
+pub mod erasure;
 pub mod history;
 pub mod identities;
 pub mod outbox;

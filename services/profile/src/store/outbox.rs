@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use attune_api::events::v1::{LogEntry, ProfileUpdated, ProfilesMerged, log_entry::Change};
+use attune_api::events::v1::{
+    LogEntry, ProfileErased, ProfileUpdated, ProfilesMerged, log_entry::Change,
+};
 use attune_storage::{Error, LogRecord, Tx};
 use bytes::Bytes;
 use prost::Message;
@@ -71,6 +73,9 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
             profile_id,
             merged_profile_id: merged.to_string(),
         }),
+        Told::Erased { profile_ids } => Change::ProfileErased(ProfileErased {
+            profile_ids: profile_ids.iter().map(ToString::to_string).collect(),
+        }),
     };
     let entry = LogEntry {
         traceparent,
@@ -78,6 +83,17 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
         ..LogEntry::default()
     };
     entry.encode_to_vec().into()
+}
+
+/// The profiles that an entry says were erased; empty if it says no such thing.
+pub fn erased_in(entry: &[u8]) -> Vec<ProfileId> {
+    match LogEntry::decode(entry).ok().and_then(|entry| entry.change) {
+        Some(Change::ProfileErased(erased)) => {
+            let ids = erased.profile_ids.iter();
+            ids.filter_map(|id| id.parse().ok()).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The profile that an entry says was merged into its own; None if it says no such

@@ -157,10 +157,10 @@ async fn read(
     workspace: &str,
     rows: &[Row],
 ) -> Result<Vec<ProfileRow>, Error> {
-    let (ids, seals) = codec::owned(database, codec, workspace, rows).await?;
-    rows.iter()
-        .zip(ids)
-        .map(|(row, profile_id)| {
+    let (owned, seals) = codec::owned(database, codec, workspace, rows).await?;
+    owned
+        .into_iter()
+        .map(|(profile_id, row)| {
             Ok(ProfileRow {
                 profile_id,
                 merged_into: codec::profile_id_or_null(row, 1)?,

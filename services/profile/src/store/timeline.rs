@@ -142,10 +142,10 @@ pub async fn recent(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let args = args![workspace, profile_id.to_string(), limit];
     let rows = database.fetch_all(RECENT, args).await?;
-    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
-    rows.iter()
-        .zip(owners)
-        .map(|(row, owner)| {
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    owned
+        .into_iter()
+        .map(|(owner, row)| {
             Ok(EncodedEvent {
                 time_ms: row.get(1)?,
                 bytes: seals.open(owner, Field::Recent, &row.get::<Bytes>(2)?)?,
@@ -203,10 +203,10 @@ pub async fn page(
         args.extend(args![page.kind]);
     }
     let rows = database.fetch_all(Sql::built(sql), args).await?;
-    let (owners, seals) = codec::owned(database, codec, workspace, &rows).await?;
-    rows.iter()
-        .zip(owners)
-        .map(|(row, owner)| placed(&seals, owner, row))
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    owned
+        .into_iter()
+        .map(|(owner, row)| placed(&seals, owner, row))
         .collect()
 }
 

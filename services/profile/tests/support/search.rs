@@ -1,0 +1,64 @@
+//! Looks for a value wherever a database may have left it: in every column of every
+//! table, and in the files.
+
+use std::path::Path;
+
+use attune_storage::{Database, Sql, args};
+
+/// `table.column` of every table, with its type.
+async fn columns(database: &Database, system: &str) -> Vec<(String, String, String)> {
+    const SQLITE: &str = "select m.name, c.name, lower(c.type) from sqlite_master m, \
+         pragma_table_info(m.name) c where m.type = 'table' order by m.name, c.cid";
+    const POSTGRES: &str = "select table_name::text, column_name::text, data_type::text \
+         from information_schema.columns where table_schema = current_schema() \
+         order by table_name, ordinal_position";
+    let sql = if system == "sqlite" { SQLITE } else { POSTGRES };
+    let rows = database.fetch_all(sql, args![]).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            (
+                row.get(0).unwrap(),
+                row.get(1).unwrap(),
+                row.get(2).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// Columns that hold the value, within whatever else they hold.
+pub async fn found_in_tables(database: &Database, system: &str, value: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (table, column, kind) in columns(database, system).await {
+        let held = match (system, kind.as_str()) {
+            ("sqlite", _) => format!("instr(cast({column} as blob), cast($1 as blob)) > 0"),
+            (_, "bytea") => format!("position(convert_to($1, 'UTF8') in {column}) > 0"),
+            _ => format!("position($1 in {column}::text) > 0"),
+        };
+        let sql = format!("select count(*) from {table} where {held}");
+        let rows = database
+            .fetch_all(Sql::built(sql), args![value])
+            .await
+            .unwrap();
+        if rows[0].get::<i64>(0).unwrap() > 0 {
+            found.push(format!("{table}.{column}"));
+        }
+    }
+    found
+}
+
+/// Files below a folder that hold the bytes.
+pub fn found_in_files(folder: &Path, value: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(found_in_files(&path, value));
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.windows(value.len()).any(|window| window == value) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
