@@ -25,3 +25,10 @@ create table quality (
     late bigint not null,
     primary key (workspace, source, trait_id)
 );
+
+-- The revision (`0010_revisions.sql`) at which traits or event types changed last.
+create table schema_revisions (
+    workspace text not null,
+    revision bigint not null,
+    primary key (workspace)
+);

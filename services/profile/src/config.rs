@@ -25,6 +25,10 @@ pub struct Config {
     /// How far ahead of its arrival an event may claim to have happened, in hours.
     #[schemars(range(min = 0, max = 8_760))]
     pub future_hours_max: u32,
+    /// The first year in which an event may have happened: clocks that were never set
+    /// say 1970.
+    #[schemars(range(min = 1970, max = 2100))]
+    pub event_year_min: i16,
     /// Size of one message's properties, context and traits each, in bytes.
     #[schemars(range(min = 1_024, max = 1_048_576))]
     pub properties_bytes_max: usize,
@@ -60,6 +64,7 @@ impl Default for Config {
             hot_identities_mib: 64,
             recent_events_max: 100,
             future_hours_max: 24,
+            event_year_min: 2000,
             properties_bytes_max: 32 << 10,
             messages_waiting_max: 65_536,
             log: attune_events::Config::default(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use attune_errors::{Fault, Violations};
+use attune_storage::resources;
 use tonic::Status;
 
 /// How long a caller waits before trying again.
@@ -16,6 +17,9 @@ pub enum Error {
     ProfileNotFound(String),
     #[error("too many messages are waiting")]
     Overloaded,
+    /// An edit of what is declared.
+    #[error("refused: {:?}", .0.reason())]
+    Refused(Fault),
     #[error("the database failed")]
     Storage(#[from] attune_storage::Error),
 }
@@ -23,6 +27,25 @@ pub enum Error {
 impl From<Violations> for Error {
     fn from(violations: Violations) -> Self {
         Self::Invalid(violations)
+    }
+}
+
+impl From<resources::Error> for Error {
+    fn from(error: resources::Error) -> Self {
+        use resources::Error as Edit;
+        match error {
+            Edit::Invalid(violations) => Self::Invalid(violations),
+            Edit::Refused(fault) => Self::Refused(fault),
+            Edit::Storage(error) => Self::Storage(error),
+            Edit::NotFound { kind, id } => Self::Refused(Fault::not_found(kind, id)),
+            Edit::Exists { kind, id } => Self::Refused(Fault::exists(kind, id)),
+            Edit::EtagMismatch { kind, id } => Self::Refused(Fault::etag_mismatch(kind, id)),
+            Edit::Corrupt(_) => Self::Storage(attune_storage::Error::Column {
+                index: 0,
+                expected: "a stored resource",
+                found: "other bytes".to_owned(),
+            }),
+        }
     }
 }
 
@@ -41,6 +64,7 @@ impl Error {
         let fault = match self {
             Self::Invalid(violations) => Fault::invalid(violations),
             Self::ProfileNotFound(id) => Fault::not_found("profile", id),
+            Self::Refused(fault) => fault,
             Self::Overloaded | Self::Storage(Storage::Overloaded) => Fault::overloaded(RETRY_AFTER),
             Self::Storage(Storage::Closed) => Fault::shutting_down(RETRY_AFTER),
             Self::Storage(Storage::Retryable(cause)) => {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use attune_api::profile::v1::{
     import_service_server::ImportServiceServer, privacy_service_server::PrivacyServiceServer,
-    profile_service_server::ProfileServiceServer,
+    profile_service_server::ProfileServiceServer, schema_service_server::SchemaServiceServer,
 };
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
@@ -48,6 +48,9 @@ impl Profile {
         let profile = ProfileServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let schema = SchemaServiceServer::new(rpc.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let imports = ImportServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -57,6 +60,7 @@ impl Profile {
         routes
             .add_service(profile)
             .add_service(imports)
+            .add_service(schema)
             .add_service(privacy);
     }
 
@@ -83,6 +87,9 @@ impl Profile {
             token.cancelled().await;
             service.writer.close().await;
             service.shared.audit_log.close().await;
+            service.shared.flush_quality().await;
         });
+        let quality = service::quality::keep(self.0.shared.clone(), tasks.clone());
+        tasks.spawn("profile: quality", quality);
     }
 }

@@ -74,6 +74,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 pub use fault::{Fault, Position, nearest};
 pub use functions::Zone;
 pub use history::{Aggregate, Change, EventField, EventRef, Operation, Source, Window};
+pub use print::is_identifier;
 pub use reads::Reads;
 pub use scope::{ItemScope, Judged, Scope, SubjectScope, recent_events, state_name};
 pub use set::{Edit, ExpressionSet, Key, Matches, Snapshot};

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attune_api::catalog::v1::{CharacteristicType, ItemType};
+use attune_api::{
+    catalog::v1::{CharacteristicType, ItemType},
+    profile::v1::{EventProperty, EventType, Trait, TraitType},
+};
 
 /// What is known about a value before it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -248,6 +251,34 @@ impl Vocabulary {
         self
     }
 
+    /// Only the traits that are declared here may be named from now on.
+    #[must_use]
+    pub fn with_declared_traits<'a>(self, traits: impl IntoIterator<Item = &'a Trait>) -> Self {
+        let declared = traits.into_iter().map(|declared| {
+            let values = &declared.enum_values;
+            let kind = trait_kind(declared.r#type(), values);
+            (declared.trait_id.clone(), kind)
+        });
+        self.with_traits(declared)
+    }
+
+    /// Only events of these types, and of those that every shop has, may be asked for
+    /// from now on; of a closed type only the properties that it declares.
+    #[must_use]
+    pub fn with_declared_events<'a>(self, types: impl IntoIterator<Item = &'a EventType>) -> Self {
+        let of = |property: &EventProperty| {
+            let kind = trait_kind(property.r#type(), &property.enum_values);
+            (property.name.clone(), kind)
+        };
+        let known = EVENT_TYPES.map(|known| (known.to_owned(), None));
+        let declared = types.into_iter().map(|declared| {
+            let properties = declared.properties.iter().map(of);
+            let properties = declared.closed.then(|| properties.collect());
+            (declared.event_type_id.clone(), properties)
+        });
+        self.with_events(known).with_events(declared)
+    }
+
     /// Only these traits may be named from now on.
     #[must_use]
     pub fn with_traits<D: Into<Declared>>(
@@ -282,6 +313,58 @@ impl Vocabulary {
     pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, Kind)>) -> Self {
         self.variables.extend(variables);
         self
+    }
+}
+
+/// Types of events that need not be declared to be asked for: those that the profile
+/// service gives the e-commerce events of the Segment spec, version 2.
+const EVENT_TYPES: [&str; 34] = [
+    "add_to_cart",
+    "add_to_wishlist",
+    "cart_shared",
+    "cart_viewed",
+    "checkout_started",
+    "checkout_step_completed",
+    "checkout_step_viewed",
+    "click",
+    "coupon_applied",
+    "coupon_denied",
+    "coupon_entered",
+    "coupon_removed",
+    "list_view",
+    "order_cancelled",
+    "order_updated",
+    "page",
+    "payment_info_entered",
+    "product_list_filtered",
+    "product_removed_from_wishlist",
+    "product_reviewed",
+    "product_shared",
+    "promotion_clicked",
+    "promotion_viewed",
+    "purchase",
+    "refund",
+    "remove_from_cart",
+    "screen",
+    "search",
+    "sign_up",
+    "signed_in",
+    "signed_out",
+    "signed_up",
+    "view",
+    "wishlist_product_added_to_cart",
+];
+
+fn trait_kind(declared: TraitType, values: &[String]) -> Declared {
+    match declared {
+        TraitType::Unspecified | TraitType::TraitObject => Kind::Any.into(),
+        TraitType::TraitText => Kind::Text.into(),
+        TraitType::TraitNumber => Kind::Number.into(),
+        TraitType::TraitBool => Kind::Bool.into(),
+        TraitType::TraitEnum => Declared::one_of(values.iter().cloned()),
+        TraitType::TraitDate => Kind::Date.into(),
+        TraitType::TraitTextSet | TraitType::TraitNumberSet => Kind::List.into(),
+        TraitType::TraitGeo => Kind::Map.into(),
     }
 }
 

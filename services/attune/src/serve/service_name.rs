@@ -67,6 +67,7 @@ impl ServiceName {
                 "attune.profile.v1.ProfileService",
                 "attune.profile.v1.ImportService",
                 "attune.profile.v1.PrivacyService",
+                "attune.profile.v1.SchemaService",
             ],
             Self::Catalog => &["attune.catalog.v1.CatalogService"],
             Self::RuleEngine => &[

@@ -4,38 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use attune_api::catalog::v1::{CharacteristicDefinition, CharacteristicType, ItemType};
 use attune_errors::Violations;
-use attune_expr::ItemField;
+use attune_expr::{ItemField, is_identifier};
 
 use super::is_name;
 
 const CHARACTERISTICS_MAX: usize = 128;
 const ENUM_VALUES_MAX: usize = 1000;
 const DISPLAY_NAME_CHARACTERS_MAX: usize = 256;
-
-/// Words that `item.NAME` could not be written with.
-const RESERVED: [&str; 21] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
 
 /// All that is wrong with a type, below the field `item_type`.
 pub(crate) fn check(item_type: &ItemType) -> Result<(), Violations> {
@@ -74,7 +49,7 @@ fn check_definition(definition: &CharacteristicDefinition, violations: &mut Viol
     if !is_name(name, 64, b"") {
         let rule = "must be 1 to 64 of a-z, 0-9, `_`, beginning with a letter";
         violations.push("name", rule);
-    } else if ItemField::parse(name).is_some() || RESERVED.contains(&name) {
+    } else if ItemField::parse(name).is_some() || !is_identifier(name) {
         violations.push(
             "name",
             "must not be a field of every item or a reserved word",

@@ -9,6 +9,7 @@ use attune_api::{
     r#type::v1 as types,
 };
 use attune_errors::Violations;
+use attune_expr::is_identifier;
 use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind as ValueKind};
 
@@ -18,7 +19,9 @@ use crate::{
     domain::{
         Identity, Kind, Message, Occurrence, Provenance, Traits, Who,
         event::{Sent, event_type},
+        quality::Tally,
     },
+    service::schema::Schema,
 };
 
 /// Messages in one request.
@@ -27,37 +30,70 @@ const MESSAGE_ID_CHARS_MAX: usize = 256;
 const TRAIT_ID_CHARS_MAX: usize = 128;
 const SOURCE_CHARS_MAX: usize = 128;
 
+/// What is wrong with messages.
+#[derive(Debug)]
+pub struct Refused {
+    pub violations: Violations,
+    /// Values and events that break what is declared.
+    pub tally: Tally,
+}
+
+impl From<Violations> for Refused {
+    fn from(violations: Violations) -> Self {
+        Self {
+            violations,
+            tally: Tally::default(),
+        }
+    }
+}
+
 /// All of them, or all that is wrong with them.
 pub fn messages(
     sent: Vec<IngestMessage>,
     config: &Config,
+    schema: &Schema,
     now_ms: i64,
-) -> Result<Vec<Message>, Violations> {
+) -> Result<Vec<Message>, Refused> {
     let mut violations = Violations::new();
     let mut taken = Vec::with_capacity(sent.len());
-    for (index, read) in each(sent, config, now_ms)?.into_iter().enumerate() {
+    let read = each(sent, config, schema, now_ms)?;
+    for (index, read) in read.messages.into_iter().enumerate() {
         match read {
             Ok(message) => taken.push(message),
             Err(own) => violations.within_item("messages", index, |all| all.extend(own)),
         }
     }
-    violations.into_result()?;
-    Ok(taken)
+    let tally = read.tally;
+    match violations.into_result() {
+        Ok(()) => Ok(taken),
+        Err(violations) => Err(Refused { violations, tally }),
+    }
 }
 
-/// Each of them, or all that is wrong with it, by paths within the message.
+/// Messages as they were read.
+pub struct Read {
+    /// Each of them, or all that is wrong with it, by paths within the message.
+    pub messages: Vec<Result<Message, Violations>>,
+    /// Values and events that break what is declared.
+    pub tally: Tally,
+}
+
+/// Each by itself.
 pub fn each(
     sent: Vec<IngestMessage>,
     config: &Config,
+    schema: &Schema,
     now_ms: i64,
-) -> Result<Vec<Result<Message, Violations>>, Violations> {
+) -> Result<Read, Violations> {
     if sent.is_empty() || sent.len() > MESSAGES_MAX {
         return Err(Violations::of("messages", "must be 1 to 1000"));
     }
     let mut reader = Reader {
         config,
+        schema,
         now_ms,
         provenance: Arc::default(),
+        tally: Tally::default(),
     };
     let read = sent.into_iter().map(|message| {
         let mut violations = Violations::new();
@@ -66,14 +102,88 @@ pub fn each(
         // Nothing is left out without a word, so there is one.
         message.ok_or_else(|| Violations::of("", "must be a message"))
     });
-    Ok(read.collect())
+    let messages = read.collect();
+    let tally = reader.tally;
+    Ok(Read { messages, tally })
+}
+
+/// Messages that were taken by other declarations than hold now, held against these.
+pub fn against(messages: &[Message], schema: &Schema) -> Result<(), Refused> {
+    let mut refused = Refused::from(Violations::new());
+    for (index, message) in messages.iter().enumerate() {
+        let Refused { violations, tally } = &mut refused;
+        let source = &message.provenance.source;
+        violations.within_item("messages", index, |violations| match &message.kind {
+            Kind::Identify(traits) => violations.within("identify", |violations| {
+                hold_traits(traits, schema, source, violations, tally);
+            }),
+            Kind::Event(event) => violations.within("event", |violations| {
+                let properties = event.properties();
+                let sent = (event.kind.as_str(), properties.as_ref());
+                hold_event(sent, schema, source, violations, tally);
+            }),
+            Kind::Group { .. } | Kind::Alias { .. } => {}
+        });
+    }
+    match refused.violations.is_empty() {
+        true => Ok(()),
+        false => Err(refused),
+    }
+}
+
+fn hold_traits(
+    traits: &Traits,
+    schema: &Schema,
+    source: &Arc<str>,
+    violations: &mut Violations,
+    tally: &mut Tally,
+) {
+    violations.within("traits", |violations| {
+        for broken in schema.traits.broken(traits) {
+            tally.at(source, &broken.name).rejected += 1;
+            tally.source(source).rejected += 1;
+            violations.push(path(&broken.name), broken.rule);
+        }
+    });
+}
+
+fn hold_event(
+    (event_type, properties): (&str, Option<&Struct>),
+    schema: &Schema,
+    source: &Arc<str>,
+    violations: &mut Violations,
+    tally: &mut Tally,
+) {
+    let broken = schema.event_types.broken(event_type, properties);
+    if !broken.is_empty() {
+        tally.source(source).rejected += 1;
+    }
+    violations.within("properties", |violations| {
+        for broken in broken {
+            violations.push(path(&broken.name), broken.rule);
+        }
+    });
+}
+
+/// A name as part of a field's path.
+fn path(name: &str) -> String {
+    match is_identifier(name) {
+        true => name.to_owned(),
+        false => {
+            let shown: String = name.chars().take(32).collect();
+            format!("[{shown:?}]")
+        }
+    }
 }
 
 struct Reader<'a> {
     config: &'a Config,
+    schema: &'a Schema,
     now_ms: i64,
     /// Of the message before, which most of a request have in common.
     provenance: Arc<Provenance>,
+    /// Of what breaks the schema.
+    tally: Tally,
 }
 
 impl Reader<'_> {
@@ -158,7 +268,7 @@ impl Reader<'_> {
     }
 
     fn kind(
-        &self,
+        &mut self,
         sent: Option<ingest_message::Kind>,
         event: impl FnOnce(EventMessage) -> Sent,
         violations: &mut Violations,
@@ -170,7 +280,10 @@ impl Reader<'_> {
                 None
             }
             Some(Sort::Identify(identify)) => violations.within("identify", |v| {
-                Some(Kind::Identify(self.traits(identify.traits, v)))
+                let traits = self.traits(identify.traits, v);
+                let source = &self.provenance.source;
+                hold_traits(&traits, self.schema, source, v, &mut self.tally);
+                Some(Kind::Identify(traits))
             }),
             Some(Sort::Event(message)) => violations.within("event", |v| {
                 self.event(&message, v);
@@ -182,9 +295,9 @@ impl Reader<'_> {
         }
     }
 
-    fn event(&self, event: &EventMessage, violations: &mut Violations) {
-        let name = &event.name;
-        if name.chars().count() > super::TEXT_CHARS_MAX || event_type(name).is_empty() {
+    fn event(&mut self, event: &EventMessage, violations: &mut Violations) {
+        let (name, kind) = (&event.name, event_type(&event.name));
+        if name.chars().count() > super::TEXT_CHARS_MAX || kind.is_empty() {
             violations.push(
                 "name",
                 "must be 1 to 256 characters with at least one letter or digit",
@@ -193,6 +306,11 @@ impl Reader<'_> {
         if let Some(properties) = &event.properties {
             violations.within("properties", |v| self.values(properties, v));
         }
+        let (sent, source) = (
+            (kind.as_str(), event.properties.as_ref()),
+            &self.provenance.source,
+        );
+        hold_event(sent, self.schema, source, violations, &mut self.tally);
     }
 
     fn group(&self, group: GroupMessage, violations: &mut Violations) -> Option<Kind> {
@@ -218,9 +336,8 @@ impl Reader<'_> {
                 chars == 0 || chars > TRAIT_ID_CHARS_MAX || id.chars().any(char::is_control)
             });
             for id in misnamed {
-                let shown: String = id.chars().take(32).collect();
                 violations.push(
-                    format!("[{shown:?}]"),
+                    path(id),
                     "must have a name of 1 to 128 characters without control characters",
                 );
             }

@@ -4,13 +4,14 @@
 pub mod erase;
 pub mod message;
 pub mod page;
+pub mod schema;
 
 use std::{str::FromStr as _, sync::Arc};
 
 use attune_api::{
     profile::v1::{
         GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListEventsRequest,
-        ListProfilesRequest, LookupProfileRequest, SetConsentRequest,
+        ListProfilesRequest, ListTraitHistoryRequest, LookupProfileRequest, SetConsentRequest,
     },
     time::to_ms,
     r#type::v1::{self as types, subject::Id},
@@ -25,7 +26,10 @@ use crate::{
         Identity, ProfileId,
         identity::{ANONYMOUS_ID, USER_ID},
     },
-    service::{audit::EntriesAsked, consent::ConsentChange, read::EventsAsked, snapshot::Subject},
+    service::{
+        audit::EntriesAsked, consent::ConsentChange, history::HistoryAsked, read::EventsAsked,
+        snapshot::Subject,
+    },
 };
 
 /// Longest free text that is no value of a person's, in characters.
@@ -179,7 +183,7 @@ fn text(field: &str, value: &str, violations: &mut Violations) {
     }
 }
 
-/// A moment between 1970 and a little after `now_ms`, in milliseconds.
+/// A moment between a year that is set and a little after `now_ms`, in milliseconds.
 fn time(
     field: &str,
     sent: &Timestamp,
@@ -193,8 +197,9 @@ fn time(
     }
     let ms = to_ms(sent);
     let latest = now_ms.saturating_add(i64::from(config.future_hours_max) * 3_600_000);
-    if ms < 0 {
-        violations.push(field, "must not be before 1970-01-01");
+    let year = config.event_year_min;
+    if ms < year_begin_ms(year) {
+        violations.push(field, format!("must not be before {year:04}-01-01"));
         return None;
     }
     if ms > latest {
@@ -204,4 +209,29 @@ fn time(
         return None;
     }
     Some(ms)
+}
+
+fn year_begin_ms(year: i16) -> i64 {
+    // Years from 1970 to 2100 are all there are.
+    attune_expr::parse_time(&format!("{year:04}-01-01")).unwrap_or(0)
+}
+
+pub fn trait_history(request: ListTraitHistoryRequest) -> Result<HistoryAsked, Error> {
+    let mut violations = Violations::new();
+    if request.profile_id.is_empty() {
+        violations.push("profile_id", "must be set");
+    }
+    if request.trait_id.is_empty() {
+        violations.push("trait_id", "must be set");
+    }
+    text("trait_id", &request.trait_id, &mut violations);
+    let size = page::size(request.page_size, &mut violations);
+    let before = page::read_place_token(&request.page_token, &mut violations);
+    violations.into_result()?;
+    Ok(HistoryAsked {
+        profile_id: profile_id(&request.profile_id)?,
+        trait_id: request.trait_id,
+        size,
+        before,
+    })
 }

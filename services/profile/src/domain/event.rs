@@ -79,6 +79,13 @@ impl Occurrence {
     }
 }
 
+impl Occurrence {
+    /// As they were sent.
+    pub fn properties(&self) -> Option<Struct> {
+        Event::decode(self.encoded.clone()).ok()?.properties
+    }
+}
+
 /// What others are told of an event.
 pub fn told(event: &Event) -> Event {
     Event {

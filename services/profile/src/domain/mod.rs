@@ -11,6 +11,7 @@ pub mod linking;
 pub mod outcome;
 pub mod quality;
 pub mod record;
+pub mod schema;
 pub mod snapshot;
 
 use std::{fmt, str::FromStr, sync::Arc};

@@ -1,9 +1,13 @@
 //! Counts of how good what arrives is: by source, and of declared traits by trait and
 //! source. Only adds up; what is wrong with a value is the schema's to say.
 
+pub mod sample;
+
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+
+use super::schema::TraitSchemas;
 
 /// How old an event may be when it is received before it counts as late.
 pub const LATE_MS: i64 = 86_400_000;
@@ -59,6 +63,16 @@ impl Tally {
         for (subject, counts) in other.0 {
             self.0.entry(subject).or_default().add(counts);
         }
+    }
+
+    /// By source, and by those traits that are declared: what anybody may send under any
+    /// name is not counted by name.
+    pub fn declared(&self, traits: &TraitSchemas) -> Self {
+        let is_counted = |subject: &Subject| {
+            subject.trait_id.is_empty() || traits.get(&subject.trait_id).is_some()
+        };
+        let counted = self.0.iter().filter(|(subject, _)| is_counted(subject));
+        Self(counted.map(|(s, counts)| (s.clone(), *counts)).collect())
     }
 
     pub fn is_empty(&self) -> bool {

@@ -4,6 +4,7 @@
 mod imports;
 mod privacy;
 mod profile;
+mod schema;
 
 use std::sync::Arc;
 

@@ -116,11 +116,20 @@ impl ProfileService for Rpc {
         let result = async {
             let sent = request.into_inner().messages;
             let now_ms = attune_api::time::now_ms();
-            let messages = convert::message::messages(sent, &self.0.shared.config, now_ms)?;
+            let workspace: Arc<str> = Arc::from(caller.workspace.as_str());
+            let shared = &self.0.shared;
+            let declared = shared.declared.current(&shared.database, &workspace);
+            let schema = declared.await?.schema.clone();
+            let messages = convert::message::messages(sent, &shared.config, &schema, now_ms)
+                .map_err(|refused| {
+                    shared.quality.add(&workspace, refused.tally);
+                    refused.violations
+                })?;
             let ids: Vec<_> = messages.iter().map(|m| m.id.clone()).collect();
             let submission = Submission {
-                workspace: Arc::from(caller.workspace.as_str()),
+                workspace,
                 messages,
+                schema,
                 traceparent: traceparent(),
             };
             let results = self.0.ingest(submission).await?;

@@ -5,22 +5,59 @@
 
 use std::sync::Arc;
 
-use attune_storage::Database;
+use attune_storage::{
+    Database,
+    resources::{self, PageRequest, Resource, Table},
+};
+use futures::future::BoxFuture;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-use crate::Error;
+use super::{Service, Shared, schema::Schema};
+use crate::{Error, store};
 
 /// What one workspace declares.
 #[derive(Debug, Clone, Default)]
 pub struct Declarations {
     /// Of the database when this was read.
     pub revision: i64,
+    pub schema: Arc<Schema>,
 }
 
 impl Declarations {
-    async fn read(_database: &Database, _workspace: &str, revision: i64) -> Result<Self, Error> {
-        Ok(Self { revision })
+    /// What has not changed since `held` was read is taken from it.
+    async fn read(
+        database: &Database,
+        workspace: &Arc<str>,
+        revision: i64,
+        held: Option<&Self>,
+    ) -> Result<Self, Error> {
+        let schema = held.map(|held| &held.schema);
+        Ok(Self {
+            revision,
+            schema: Schema::read(database, workspace, schema).await?,
+        })
+    }
+}
+
+/// All resources of a kind in a workspace.
+pub async fn all<R: Resource>(
+    database: &Database,
+    workspace: &str,
+) -> Result<Vec<R>, resources::Error> {
+    let table = Table::<R>::new(database);
+    let mut all = Vec::new();
+    let mut page = PageRequest {
+        page_size: 1_000,
+        page_token: String::new(),
+    };
+    loop {
+        let read = table.list(workspace, &page).await?;
+        all.extend(read.resources);
+        page.page_token = read.next_page_token;
+        if page.page_token.is_empty() {
+            return Ok(all);
+        }
     }
 }
 
@@ -69,7 +106,9 @@ impl Declared {
         workspace: &Arc<str>,
         revision: i64,
     ) -> Result<Arc<Declarations>, Error> {
-        let read = Arc::new(Declarations::read(database, workspace, revision).await?);
+        let before = self.held.read().get(workspace).cloned();
+        let read = Declarations::read(database, workspace, revision, before.as_deref()).await?;
+        let read = Arc::new(read);
         self.raise(revision);
         let mut held = self.held.write();
         let newer = held
@@ -81,5 +120,26 @@ impl Declared {
         }
         held.insert(workspace.clone(), read.clone());
         Ok(read)
+    }
+}
+
+impl Service {
+    /// Makes an edit of what is declared, in the writer's turn: it shares its
+    /// transaction with no batch of messages, which would work by what is not committed
+    /// yet. This process knows of it before the caller does.
+    pub async fn declare<T, F>(&self, edit: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Shared>) -> BoxFuture<'static, Result<T, resources::Error>> + Send + 'static,
+    {
+        self.in_turn(move |shared| {
+            Box::pin(async move {
+                let edited = edit(shared.clone()).await?;
+                let revision = store::revision(&shared.database).await?;
+                shared.declared.raise(revision);
+                Ok(edited)
+            })
+        })
+        .await
     }
 }

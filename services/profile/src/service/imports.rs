@@ -10,6 +10,7 @@ use attune_errors::{Violation, Violations};
 use super::{
     Service,
     ingest::{self, Submission},
+    schema::Schema,
 };
 use crate::{Error, convert::message, domain::Message};
 
@@ -29,7 +30,12 @@ impl Service {
         now_ms: i64,
     ) -> Result<Vec<ImportResult>, Error> {
         let ids: Vec<_> = sent.iter().map(|m| m.message_id.clone()).collect();
-        let read = message::each(sent, &self.shared.config, now_ms)?;
+        let (shared, database) = (&self.shared, &self.shared.database);
+        let declared = shared.declared.current(database, workspace).await?;
+        let schema = &declared.schema;
+        let read = message::each(sent, &shared.config, schema, now_ms)?;
+        shared.quality.add(workspace, read.tally);
+        let read = read.messages;
         let mut settled: BTreeMap<usize, Settled> = BTreeMap::new();
         let mut valid = Vec::with_capacity(read.len());
         for (index, read) in read.into_iter().enumerate() {
@@ -43,7 +49,7 @@ impl Service {
         while !valid.is_empty() {
             let (places, messages): (Vec<_>, Vec<_>) = valid.into_iter().unzip();
             let written = self
-                .ingest_patiently(workspace, &messages, traceparent)
+                .ingest_patiently(workspace, &messages, schema, traceparent)
                 .await;
             valid = match written {
                 Ok(results) => {
@@ -64,6 +70,7 @@ impl Service {
         &self,
         workspace: &Arc<str>,
         messages: &[Message],
+        schema: &Arc<Schema>,
         traceparent: &str,
     ) -> Result<Vec<ingest::Result>, Error> {
         let mut wait = WAIT_MIN;
@@ -71,6 +78,7 @@ impl Service {
             let submission = Submission {
                 workspace: workspace.clone(),
                 messages: messages.to_vec(),
+                schema: schema.clone(),
                 traceparent: traceparent.to_owned(),
             };
             match self.ingest(submission).await {

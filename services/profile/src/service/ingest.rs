@@ -13,13 +13,16 @@ use super::{
     Service, Shared,
     lookup::{self, Found},
     pipeline::Job,
+    schema::Schema,
     write::{self, Asked, Written},
 };
 use crate::{
     Error,
+    convert::message,
     domain::{
         Kind, Message, ProfileId, Who,
         linking::{Directory, Step},
+        quality::{self, Tally},
     },
     store::{self, Turn, timeline},
 };
@@ -29,6 +32,8 @@ use crate::{
 pub struct Submission {
     pub workspace: Arc<str>,
     pub messages: Vec<Message>,
+    /// What the messages were held against.
+    pub schema: Arc<Schema>,
     /// W3C trace context of the call; empty if none.
     pub traceparent: String,
 }
@@ -78,8 +83,9 @@ impl Service {
 pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> Vec<Results> {
     let count = submissions.len();
     let parts = by_workspace(submissions);
+    let parts = Arc::new(parts);
     let written = {
-        let (shared, parts) = (shared.clone(), Arc::new(parts));
+        let (shared, parts) = (shared.clone(), parts.clone());
         let database = shared.database.clone();
         database
             .write(move |tx| {
@@ -90,12 +96,13 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     };
     let mut answers: Vec<Results> = Vec::new();
     match written {
-        Ok(parts) => {
-            let (written, of_parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        Ok(written) => {
+            let (written, of_parts): (Vec<_>, Vec<_>) = written.into_iter().unzip();
             write::committed(shared, &written);
             answers.resize_with(count, || Ok(Vec::new()));
-            for (written, of_part) in written.iter().zip(of_parts) {
-                measure(shared, written, &of_part);
+            let of_parts = parts.iter().zip(of_parts);
+            for (written, (part, of_part)) in written.iter().zip(of_parts) {
+                measure(shared, written, part, &of_part);
                 for (index, results) in of_part {
                     answers[index] = results;
                 }
@@ -106,7 +113,18 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     answers
 }
 
-fn measure(shared: &Shared, written: &Written, answers: &Answers) {
+fn measure(shared: &Shared, written: &Written, part: &Part, answers: &Answers) {
+    let mut tally = written
+        .outcome
+        .tally
+        .declared(&written.declared.schema.traits);
+    for (submission, (_, answer)) in part.submissions.iter().zip(answers) {
+        let messages = submission.1.messages.iter();
+        for (message, result) in messages.zip(answer.iter().flatten()) {
+            count(&mut tally, message, result.status);
+        }
+    }
+    shared.quality.add(&written.workspace, tally);
     let answers = answers
         .iter()
         .filter_map(|(_, answer)| answer.as_ref().ok());
@@ -120,6 +138,21 @@ fn measure(shared: &Shared, written: &Written, answers: &Answers) {
         outcome.created.len(),
         outcome.merges.len(),
     );
+}
+
+fn count(tally: &mut Tally, message: &Message, status: Status) {
+    let counts = tally.source(&message.provenance.source);
+    match (status, &message.kind) {
+        (Status::Duplicate, _) => counts.duplicate += 1,
+        (Status::Accepted, Kind::Identify(traits)) => {
+            counts.accepted += i64::try_from(traits.len()).unwrap_or(i64::MAX);
+        }
+        (Status::Accepted, Kind::Event(event)) => {
+            counts.accepted += 1;
+            counts.late += i64::from(event.receive_ms - event.time_ms >= quality::LATE_MS);
+        }
+        (Status::Accepted, Kind::Group { .. } | Kind::Alias { .. }) => {}
+    }
 }
 
 /// One workspace's part of a batch.
@@ -170,7 +203,9 @@ async fn write_part(
     let submissions = part.submissions.iter().map(|(_, s)| &**s);
     let seals = shared.codec.of(&part.workspace);
     let mut found = lookup::look_up(shared, tx, &seals, &part.workspace, submissions).await?;
-    let decided = decide(&mut found, part);
+    let database = &shared.database;
+    let declared = shared.declared.at(database, &part.workspace, turn.revision);
+    let decided = decide(shared, &declared.await?.schema, &mut found, part);
     let now_ms = attune_api::time::now_ms();
     timeline::remember(tx, &seals, &part.workspace, &decided.others, now_ms).await?;
     let traceparents = part.submissions.iter().map(|(_, s)| s.traceparent.clone());
@@ -195,11 +230,13 @@ struct Decided {
     others: Vec<(Arc<str>, ProfileId)>,
 }
 
-fn decide(found: &mut Found, part: &Part) -> Decided {
+fn decide(shared: &Shared, schema: &Arc<Schema>, found: &mut Found, part: &Part) -> Decided {
     let mut decided = Decided::default();
     for (index, submission) in &part.submissions {
         let mut steps = Vec::new();
-        let answer = match strangers(&found.directory, &submission.messages) {
+        let refused = strangers(&found.directory, &submission.messages)
+            .or_else(|| outdated(shared, schema, submission));
+        let answer = match refused {
             Some(violations) => Err(violations.into()),
             None => Ok(decide_all(
                 found,
@@ -234,6 +271,16 @@ fn strangers(directory: &Directory, messages: &[Message]) -> Option<Violations> 
         }
     }
     (!violations.is_empty()).then_some(violations)
+}
+
+/// What breaks declarations that were changed while the messages waited.
+fn outdated(shared: &Shared, schema: &Arc<Schema>, sent: &Submission) -> Option<Violations> {
+    if Arc::ptr_eq(schema, &sent.schema) {
+        return None;
+    }
+    let refused = message::against(&sent.messages, schema).err()?;
+    shared.quality.add(&sent.workspace, refused.tally);
+    Some(refused.violations)
 }
 
 fn decide_all(

@@ -7,12 +7,15 @@ pub mod declarations;
 pub mod erase;
 mod export;
 pub mod follow;
+pub mod history;
 mod imports;
 pub mod ingest;
 mod lookup;
 pub mod pipeline;
+pub mod quality;
 pub mod read;
 mod remember;
+pub mod schema;
 mod sealing;
 pub mod snapshot;
 pub mod write;
@@ -44,6 +47,7 @@ pub struct Shared {
     pub turns: Turns,
     pub declared: declarations::Declared,
     pub audit_log: audit::Log,
+    pub quality: quality::Quality,
 }
 
 /// Locks by which readers of the same profile take turns.
@@ -77,6 +81,7 @@ pub struct Service {
     pub writer: Writer,
     /// Messages that may still be taken in.
     pub room: Arc<Semaphore>,
+    pub schema: schema::Tables,
 }
 
 impl Service {
@@ -95,6 +100,7 @@ impl Service {
             turns: Turns::new(),
             declared: declarations::Declared::default(),
             audit_log: audit::Log::new(database.clone()),
+            quality: quality::Quality::default(),
             config,
             codec,
             database,
@@ -103,6 +109,7 @@ impl Service {
         Ok(Self {
             writer: Pipeline::spawn(shared.clone()),
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
+            schema: schema::Tables::new(&shared),
             shared,
         })
     }

@@ -93,7 +93,11 @@ impl Service {
         })
     }
 
-    async fn living_row(&self, workspace: &str, id: ProfileId) -> Result<ProfileRow, Error> {
+    pub(super) async fn living_row(
+        &self,
+        workspace: &str,
+        id: ProfileId,
+    ) -> Result<ProfileRow, Error> {
         let unknown = || Error::ProfileNotFound(id.to_string());
         let database = &self.shared.database;
         let row = profiles::row(database, &self.shared.codec, workspace, id).await?;

@@ -9,6 +9,8 @@ pub mod history;
 pub mod identities;
 pub mod outbox;
 pub mod profiles;
+pub mod quality;
+pub mod schema;
 pub mod sealing;
 pub mod timeline;
 

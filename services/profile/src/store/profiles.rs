@@ -151,6 +151,36 @@ pub async fn page(
     read(database, codec, workspace, &rows).await
 }
 
+/// Living profiles in an order that has nothing to do with who they are: by the end of
+/// the id, which is random. Those that come after an end, with the last of theirs.
+pub async fn by_chance(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    after: &str,
+    limit: i64,
+) -> Result<(Vec<ProfileRow>, Option<String>), Error> {
+    let sql = format!(
+        "select {COLUMNS}, substr(profile_id, 29) from profiles \
+         where workspace = $1 and merged_into is null and substr(profile_id, 29) > $2 \
+         order by substr(profile_id, 29) limit $3"
+    );
+    let args = args![workspace, after, limit];
+    let rows = database
+        .fetch_all(attune_storage::Sql::built(sql), args)
+        .await?;
+    let last = rows.last().map(|row| row.get(6)).transpose()?;
+    Ok((read(database, codec, workspace, &rows).await?, last))
+}
+
+/// How many people there are.
+pub async fn count(database: &Database, workspace: &str) -> Result<i64, Error> {
+    const COUNT: &str =
+        "select count(*) from profiles where workspace = $1 and merged_into is null";
+    let row = database.fetch_optional(COUNT, args![workspace]).await?;
+    row.map_or(Ok(0), |row| row.get(0))
+}
+
 async fn read(
     database: &Database,
     codec: &Codec,

@@ -34,6 +34,7 @@ pub const MASTER_KEY: &str = "5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5
 pub struct Running {
     pub client: ProfileServiceClient<Channel>,
     pub privacy: PrivacyServiceClient<Channel>,
+    /// To all of its gRPC services.
     pub channel: Channel,
     pub database: Database,
     pub caller: Caller,

@@ -34,7 +34,8 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-pub(super) fn is_identifier(name: &str) -> bool {
+/// Whether a name can be written after a dot.
+pub fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !RESERVED.contains(&name)

@@ -7,6 +7,7 @@ mod literals;
 use std::collections::BTreeSet;
 
 pub(crate) use history::aggregate;
+pub use literals::is_identifier;
 
 use crate::{
     functions::{Function, SIGNATURES, Style},

@@ -4,6 +4,7 @@
 use attune_api::{
     catalog::v1::{Item, ItemType},
     messaging::v1::Template,
+    profile::v1::{EventType, Trait},
     rules::v1::{Placement, Rule, RuleState, Strategy},
     time,
 };
@@ -59,4 +60,12 @@ crate::resource!(
     "template",
     "attune.messaging.v1.Template",
     template_id
+);
+
+crate::resource!(Trait, "trait", "attune.profile.v1.Trait", trait_id);
+crate::resource!(
+    EventType,
+    "event_type",
+    "attune.profile.v1.EventType",
+    event_type_id
 );
