@@ -19,6 +19,10 @@ pub struct Config {
     /// Memory for finding profiles by identifier, in MiB.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub hot_identities_mib: u64,
+    /// Memory for what windows of people's histories are answered from, in MiB. A window
+    /// over thirty events takes less than 1 KiB.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub hot_histories_mib: u64,
     /// Newest events of a person that decisions see.
     #[schemars(range(min = 1, max = 1_000))]
     pub recent_events_max: usize,
@@ -62,6 +66,7 @@ impl Default for Config {
             default_consent: Consent::Granted,
             hot_profiles_mib: 256,
             hot_identities_mib: 64,
+            hot_histories_mib: 64,
             recent_events_max: 100,
             future_hours_max: 24,
             event_year_min: 2000,

@@ -6,6 +6,7 @@ mod config;
 mod convert;
 mod domain;
 mod error;
+mod histories;
 mod memory;
 mod metrics;
 mod rpc;

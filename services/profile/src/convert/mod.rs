@@ -2,6 +2,7 @@
 //! faults of a request before it answers; changes nothing and asks nobody.
 
 pub mod erase;
+pub mod events;
 pub mod message;
 pub mod page;
 pub mod schema;
@@ -10,8 +11,8 @@ use std::{str::FromStr as _, sync::Arc};
 
 use attune_api::{
     profile::v1::{
-        GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListEventsRequest,
-        ListProfilesRequest, ListTraitHistoryRequest, LookupProfileRequest, SetConsentRequest,
+        GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListProfilesRequest,
+        ListTraitHistoryRequest, LookupProfileRequest, SetConsentRequest,
     },
     time::to_ms,
     r#type::v1::{self as types, subject::Id},
@@ -27,8 +28,7 @@ use crate::{
         identity::{ANONYMOUS_ID, USER_ID},
     },
     service::{
-        audit::EntriesAsked, consent::ConsentChange, history::HistoryAsked, read::EventsAsked,
-        snapshot::Subject,
+        audit::EntriesAsked, consent::ConsentChange, history::HistoryAsked, snapshot::Subject,
     },
 };
 
@@ -109,23 +109,6 @@ pub fn list_audit_entries(request: &ListAuditEntriesRequest) -> Result<EntriesAs
         profile_id,
         before,
         size,
-    })
-}
-
-pub fn list_events(request: ListEventsRequest) -> Result<EventsAsked, Error> {
-    let mut violations = Violations::new();
-    if request.profile_id.is_empty() {
-        violations.push("profile_id", "must be set");
-    }
-    let size = page::size(request.page_size, &mut violations);
-    let before = page::read_place_token(&request.page_token, &mut violations);
-    text("type", &request.r#type, &mut violations);
-    violations.into_result()?;
-    Ok(EventsAsked {
-        profile_id: profile_id(&request.profile_id)?,
-        size,
-        before,
-        kind: request.r#type,
     })
 }
 

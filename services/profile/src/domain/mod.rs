@@ -12,7 +12,9 @@ pub mod outcome;
 pub mod quality;
 pub mod record;
 pub mod schema;
+pub mod scope;
 pub mod snapshot;
+pub mod windows;
 
 use std::{fmt, str::FromStr, sync::Arc};
 

@@ -75,7 +75,7 @@ impl ProfileService for Rpc {
     ) -> Result<Response<ListEventsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let result = async {
-            let asked = convert::list_events(request.into_inner())?;
+            let asked = convert::events::list_events(request.into_inner())?;
             let profile_id = asked.profile_id;
             let listed = self.0.events(caller.workspace.as_str(), asked).await?;
             let access = Access::of("ListEvents", profile_id)

@@ -144,7 +144,7 @@ impl Walk {
     }
 
     async fn events(&self, page_token: String) -> Result<(Vec<Raw>, Next), Error> {
-        let asked = convert::list_events(ListEventsRequest {
+        let asked = convert::events::list_events(ListEventsRequest {
             profile_id: self.profile_id.to_string(),
             page_size: PAGE,
             page_token,

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod consent;
 pub mod declarations;
 pub mod erase;
+pub mod events;
 mod export;
 pub mod follow;
 pub mod history;
@@ -18,6 +19,7 @@ mod remember;
 pub mod schema;
 mod sealing;
 pub mod snapshot;
+pub mod windows;
 pub mod write;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use crate::{
     Error,
     config::Config,
     domain::snapshot::DefaultConsent,
+    histories::HeldHistories,
     memory::{Key, Memory},
     metrics::Metrics,
     store::codec::Codec,
@@ -42,6 +45,7 @@ pub struct Shared {
     pub database: Database,
     pub codec: Codec,
     pub memory: Memory,
+    pub histories: HeldHistories,
     pub metrics: Metrics,
     pub own: follow::OwnEntries,
     pub turns: Turns,
@@ -95,6 +99,7 @@ impl Service {
         let revision = crate::store::revision(&database).await?;
         let shared = Arc::new(Shared {
             memory: Memory::new(&config),
+            histories: HeldHistories::new(config.hot_histories_mib << 20),
             metrics: Metrics::new(),
             own,
             turns: Turns::new(),

@@ -2,8 +2,7 @@
 
 use attune_api::{
     profile::v1::{
-        Consent, Event, Group, ListEventsResponse, ListProfilesResponse, Origin, Party, Profile,
-        Provenance, TraitValue,
+        Consent, Group, ListProfilesResponse, Origin, Party, Profile, Provenance, TraitValue,
     },
     time::from_ms,
     r#type::v1 as types,
@@ -22,19 +21,9 @@ use crate::{
     store::{
         identities,
         profiles::{self, ProfileRow},
-        timeline::{self, Place},
+        timeline,
     },
 };
-
-/// Part of a timeline.
-#[derive(Debug, Clone)]
-pub struct EventsAsked {
-    pub profile_id: ProfileId,
-    pub size: i64,
-    pub before: Option<Place>,
-    /// Empty means all.
-    pub kind: String,
-}
 
 impl Service {
     pub async fn profile(&self, workspace: &str, id: ProfileId) -> Result<Profile, Error> {
@@ -65,30 +54,6 @@ impl Service {
         let profiles = self.complete(workspace, rows).await?;
         Ok(ListProfilesResponse {
             profiles,
-            next_page_token,
-        })
-    }
-
-    pub async fn events(
-        &self,
-        workspace: &str,
-        asked: EventsAsked,
-    ) -> Result<ListEventsResponse, Error> {
-        let row = self.living_row(workspace, asked.profile_id).await?;
-        let part = timeline::Page {
-            profile_id: row.profile_id,
-            kind: &asked.kind,
-            before: asked.before,
-            limit: asked.size + 1,
-        };
-        let mut rows =
-            timeline::page(&self.shared.database, &self.shared.codec, workspace, &part).await?;
-        let next_page_token = page::cut(&mut rows, asked.size, |(place, _)| {
-            page::place_token(*place)
-        });
-        let events: Vec<Event> = rows.into_iter().map(|(_, event)| event).collect();
-        Ok(ListEventsResponse {
-            events,
             next_page_token,
         })
     }

@@ -4,7 +4,7 @@
 
 use std::{fmt, sync::Arc};
 
-use attune_api::profile::v1::Event;
+use attune_api::profile::v1::{Event, RecentEvent};
 use attune_storage::{Database, Error, FromColumn, Row, Tx};
 use attune_vault::{IndexOf, KeyRing, Keys, Masters};
 use bytes::Bytes;
@@ -172,6 +172,12 @@ impl Seals {
 
     pub fn event(&self, owner: ProfileId, sealed: &[u8]) -> Result<Event, Error> {
         let plain = self.open(owner, Field::Event, sealed)?;
+        decode(&plain, "a stored event")
+    }
+
+    /// The part of an event that snapshots hold.
+    pub fn recent(&self, owner: ProfileId, sealed: &[u8]) -> Result<RecentEvent, Error> {
+        let plain = self.open(owner, Field::Recent, sealed)?;
         decode(&plain, "a stored event")
     }
 

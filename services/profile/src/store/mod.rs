@@ -31,6 +31,10 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
 pub struct Turn {
     /// The first sequence number that is free.
     next: i64,
+    /// The last number before this turn, and the last that is its own: every turn has
+    /// one at least, so that who had the last turn can see whether there was another.
+    pub before: i64,
+    pub last: i64,
     /// Of what is declared; see `0010_revisions.sql`.
     pub revision: i64,
 }
@@ -44,13 +48,13 @@ impl Turn {
     }
 
     /// As [`Turn::take`], where nobody could tell beforehand how many there would be.
-    pub async fn take_more(&self, tx: &mut Tx, count: usize) -> Result<i64, Error> {
+    pub async fn take_more(&mut self, tx: &mut Tx, count: usize) -> Result<i64, Error> {
         const MORE: &str =
             "update writers set sequence = sequence + $1 where id = 1 returning sequence";
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let row = tx.fetch_optional(MORE, args![count]).await?;
-        let last: i64 = row.map_or(Ok(0), |row| row.get(0))?;
-        Ok(last - count + 1)
+        self.last = row.map_or(Ok(0), |row| row.get(0))?;
+        Ok(self.last - count + 1)
     }
 }
 
@@ -69,7 +73,7 @@ pub async fn lock_to_declare(tx: &mut Tx) -> Result<Turn, Error> {
 }
 
 async fn turn(tx: &mut Tx, sql: &'static str, count: usize) -> Result<Turn, Error> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let count = i64::try_from(count).unwrap_or(i64::MAX).max(1);
     let row = tx.fetch_optional(sql, args![count]).await?;
     let (last, revision) = match row {
         Some(row) => (row.get::<i64>(0)?, row.get(1)?),
@@ -77,6 +81,8 @@ async fn turn(tx: &mut Tx, sql: &'static str, count: usize) -> Result<Turn, Erro
     };
     Ok(Turn {
         next: last - count + 1,
+        before: last - count,
+        last,
         revision,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attune_api::profile::v1::Event;
+use attune_api::profile::v1::{Event, RecentEvent};
 use attune_storage::{Database, Error, Insert, Kind, Row, Sql, Tx, args};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -154,6 +154,74 @@ pub async fn recent(
         .collect()
 }
 
+/// Events of some people, of some types, since a time.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub profile_ids: Vec<ProfileId>,
+    pub types: Vec<String>,
+    pub since_ms: i64,
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        Self {
+            profile_ids: Vec::new(),
+            types: Vec::new(),
+            since_ms: i64::MAX,
+        }
+    }
+}
+
+/// Events in one page of a [`Past`].
+const PAST_PAGE: i64 = 10_000;
+
+/// Shows a part of the past, each person's oldest first and of one time as they were
+/// written, with whatever this write has added to it.
+pub async fn past(
+    tx: &mut Tx,
+    seals: &mut Seals,
+    workspace: &Arc<str>,
+    past: &Past,
+    mut show: impl FnMut(ProfileId, RecentEvent),
+) -> Result<(), Error> {
+    const PAST: &str = "select profile_id, time_ms, sequence, coalesce(origin_id, profile_id), recent \
+         from events \
+         where workspace = $1 and profile_id in list($2) and type in list($3) \
+         and time_ms >= $4 and (profile_id > $5 or (profile_id = $5 \
+         and (time_ms > $6 or (time_ms = $6 and sequence > $7)))) \
+         order by profile_id, time_ms, sequence limit $8";
+    if past.profile_ids.is_empty() || past.types.is_empty() {
+        return Ok(());
+    }
+    let mut after = (String::new(), i64::MIN, i64::MIN);
+    loop {
+        let args = args![
+            workspace,
+            texts(&past.profile_ids),
+            past.types.clone(),
+            past.since_ms,
+            after.0,
+            after.1,
+            after.2,
+            PAST_PAGE
+        ];
+        let rows = tx.fetch_all(PAST, args).await?;
+        let owners = rows.iter().map(|row| codec::profile_id(row, 3));
+        let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
+        seals.add(tx, owners.iter().copied()).await?;
+        for (row, owner) in rows.iter().zip(&owners) {
+            let sealed = row.get::<Bytes>(4)?;
+            show(codec::profile_id(row, 0)?, seals.recent(*owner, &sealed)?);
+        }
+        match rows.last() {
+            Some(last) if rows.len() as i64 == PAST_PAGE => {
+                after = (last.get(0)?, last.get(1)?, last.get(2)?);
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
 /// Where a page of the timeline ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -161,13 +229,25 @@ pub struct Place {
     pub sequence: i64,
 }
 
-/// Part of a timeline, newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Part of a timeline.
 #[derive(Debug, Clone)]
 pub struct Page<'a> {
     pub profile_id: ProfileId,
     /// Empty means all.
-    pub kind: &'a str,
-    pub before: Option<Place>,
+    pub types: &'a [String],
+    /// From the first to before the second.
+    pub start_ms: i64,
+    pub end_ms: i64,
+    pub order: Order,
+    /// Where the page before it ended.
+    pub after: Option<Place>,
     pub limit: i64,
 }
 
@@ -177,30 +257,35 @@ pub async fn page(
     workspace: &str,
     page: &Page<'_>,
 ) -> Result<Vec<(Place, Event)>, Error> {
-    let of_type = if page.kind.is_empty() {
-        ""
-    } else {
-        "and type = $6"
+    let of_types = match page.types {
+        [] => "",
+        _ => "and type in list($8)",
+    };
+    let (direction, beyond, at_first) = match page.order {
+        Order::NewestFirst => ("desc", "<", i64::MAX),
+        Order::OldestFirst => ("asc", ">", i64::MIN),
     };
     let sql = format!(
         "select coalesce(origin_id, profile_id), time_ms, sequence, event from events \
-         where workspace = $1 and profile_id = $2 \
-         and (time_ms < $3 or (time_ms = $3 and sequence < $4)) {of_type} \
-         order by time_ms desc, sequence desc limit $5"
+         where workspace = $1 and profile_id = $2 and time_ms >= $3 and time_ms < $4 \
+         and (time_ms {beyond} $5 or (time_ms = $5 and sequence {beyond} $6)) {of_types} \
+         order by time_ms {direction}, sequence {direction} limit $7"
     );
-    let before = page.before.unwrap_or(Place {
-        time_ms: i64::MAX,
-        sequence: i64::MAX,
+    let after = page.after.unwrap_or(Place {
+        time_ms: at_first,
+        sequence: at_first,
     });
     let mut args = args![
         workspace,
         page.profile_id.to_string(),
-        before.time_ms,
-        before.sequence,
+        page.start_ms,
+        page.end_ms,
+        after.time_ms,
+        after.sequence,
         page.limit
     ];
-    if !page.kind.is_empty() {
-        args.extend(args![page.kind]);
+    if !page.types.is_empty() {
+        args.extend(args![page.types.to_vec()]);
     }
     let rows = database.fetch_all(Sql::built(sql), args).await?;
     let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;

@@ -153,7 +153,7 @@ impl Running {
                 profile_id: profile_id.to_owned(),
                 page_size: 2,
                 page_token,
-                r#type: String::new(),
+                ..ListEventsRequest::default()
             });
             let page = self.client.clone().list_events(request).await.unwrap();
             let page = page.into_inner();

@@ -1,0 +1,107 @@
+//! Histories in use: the columns of people about whom windowed questions are asked, held
+//! from one write to the next so that an event is added to them and not looked for again.
+//! Bounded by weight. Only whose turn it is to write takes them and gives them back, and
+//! a write that fails gives nothing back; where another process had a turn in between,
+//! all are forgotten. The timeline is the truth.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use attune_expr::Aggregate;
+use parking_lot::RwLock;
+use quick_cache::{Weighter, sync::Cache};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    domain::windows::{Column, ColumnKind, Windows},
+    memory::Key,
+    store::Turn,
+};
+
+/// What an entry takes besides its columns: key, value, slot and table.
+const ENTRY_BYTES: u64 = 128;
+
+/// Questions whose columns are known; all are forgotten when there are more.
+const QUESTIONS_MAX: usize = 100_000;
+
+#[derive(Debug, Clone, Copy)]
+struct Bytes;
+
+impl Weighter<Key, Arc<Windows>> for Bytes {
+    fn weight(&self, _: &Key, windows: &Arc<Windows>) -> u64 {
+        ENTRY_BYTES + windows.size() as u64
+    }
+}
+
+/// The columns of people in use.
+pub struct HeldHistories {
+    windows: Cache<Key, Arc<Windows>, Bytes>,
+    /// What answers a question; None where only events do.
+    columns: RwLock<FxHashMap<Arc<Aggregate>, Option<Column>>>,
+    /// The last number of the turn that they are true of.
+    turn: AtomicI64,
+}
+
+impl HeldHistories {
+    pub fn new(bytes_max: u64) -> Self {
+        // A few columns of thirty events take a kilobyte; it only sizes the first table.
+        let entries = usize::try_from(bytes_max / 1024).unwrap_or(usize::MAX);
+        Self {
+            windows: Cache::with_weighter(entries, bytes_max, Bytes),
+            columns: RwLock::default(),
+            turn: AtomicI64::new(0),
+        }
+    }
+
+    /// At the beginning of a turn: forgets everything if it does not follow on the last
+    /// one that was given back.
+    pub fn enter(&self, turn: &Turn) {
+        if self.turn.load(Ordering::Acquire) != turn.before {
+            self.windows.clear();
+        }
+    }
+
+    /// After the commit of a turn that entered.
+    pub fn leave(&self, last: i64) {
+        self.turn.fetch_max(last, Ordering::AcqRel);
+    }
+
+    /// What is held of a person, who is then no longer held.
+    pub fn take(&self, key: Key) -> Option<Windows> {
+        let (_, windows) = self.windows.remove(&key)?;
+        Some(Arc::unwrap_or_clone(windows))
+    }
+
+    /// After the commit of what was taken.
+    pub fn give_back(&self, key: Key, windows: Windows) {
+        self.windows.insert(key, Arc::new(windows));
+    }
+
+    /// Events of a person went or came otherwise than by being written.
+    pub fn forget(&self, key: Key) {
+        self.windows.remove(&key);
+    }
+
+    pub fn forget_all(&self) {
+        self.windows.clear();
+    }
+
+    /// The column that answers a question.
+    pub fn column(&self, aggregate: &Arc<Aggregate>) -> Option<Column> {
+        if let Some(column) = self.columns.read().get(aggregate) {
+            return column.clone();
+        }
+        let column = aggregate.source().map(|source| Column {
+            source: Arc::new(source),
+            kind: ColumnKind::of(aggregate.operation()),
+        });
+        let mut columns = self.columns.write();
+        if columns.len() >= QUESTIONS_MAX {
+            columns.clear();
+        }
+        columns.insert(aggregate.clone(), column.clone());
+        column
+    }
+}

@@ -1,0 +1,274 @@
+//! Gets ready what expressions ask about the histories of some people, exactly and in
+//! bulk: columns that were held from the last write with this one's events added, and
+//! the timeline, read once for all that is not held. Decides nothing.
+
+use std::sync::Arc;
+
+use attune_api::profile::v1::RecentEvent;
+use attune_expr::{Aggregate, EventRef};
+use attune_storage::Tx;
+use prost::Message as _;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Shared;
+use crate::{
+    Error,
+    domain::{
+        ProfileId,
+        outcome::TimelineRow,
+        scope::History,
+        windows::{Column, Windows, since_ms},
+    },
+    store::{
+        Turn,
+        codec::Seals,
+        timeline::{self, Past},
+    },
+};
+
+/// Of one person, the newest events at most that are looked at one by one, for what
+/// columns cannot answer. A judgement's own budget ends before.
+const EVENTS_MAX: usize = 50_000;
+
+/// A person about whose history questions may be asked.
+#[derive(Debug)]
+pub struct Wanted {
+    pub profile_id: ProfileId,
+    pub aggregates: Vec<Arc<Aggregate>>,
+    pub past: Since,
+}
+
+/// What is known of a person's events before this write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// There were none.
+    None,
+    /// Those that are held, and on the timeline.
+    Held,
+    /// Others than those that are held, as after a merge.
+    Moved,
+}
+
+/// A write, on whose timeline its own events are by now.
+pub struct Writing<'w> {
+    pub shared: &'w Shared,
+    pub tx: &'w mut Tx,
+    pub seals: &'w mut Seals,
+    pub workspace: &'w Arc<str>,
+    pub turn: &'w Turn,
+    pub timeline: &'w [TimelineRow],
+    pub now_ms: i64,
+}
+
+/// The histories of some people, for as long as a write.
+#[derive(Debug, Default)]
+pub struct Histories {
+    people: FxHashMap<ProfileId, History>,
+    /// Whose columns are worth holding.
+    active: FxHashSet<ProfileId>,
+    /// Whom nothing is known about.
+    nobody: History,
+}
+
+impl Histories {
+    /// What is asked of each of the people, once.
+    pub async fn prepare(writing: Writing<'_>, wanted: &[Wanted]) -> Result<Self, Error> {
+        let mut histories = Self::default();
+        histories.take_held(&writing, wanted);
+        let missing = histories.missing(&writing, wanted);
+        histories.read(writing, missing).await?;
+        Ok(histories)
+    }
+
+    pub fn of(&self, profile_id: ProfileId) -> &History {
+        self.people.get(&profile_id).unwrap_or(&self.nobody)
+    }
+
+    /// After the commit: holds the columns of those who are about.
+    pub fn keep(self, shared: &Shared, workspace: &str) {
+        for (profile_id, history) in self.people {
+            if self.active.contains(&profile_id) && !history.windows.is_empty() {
+                let key = shared.memory.profile_key(workspace, profile_id);
+                shared.histories.give_back(key, history.windows);
+            }
+        }
+    }
+
+    /// Columns that are held, of everyone who did something now, with what it was.
+    fn take_held(&mut self, writing: &Writing<'_>, wanted: &[Wanted]) {
+        let Writing {
+            shared, workspace, ..
+        } = writing;
+        if !shared.database.is_embedded() {
+            shared.histories.enter(writing.turn);
+        }
+        let held = |profile_id| {
+            let key = shared.memory.profile_key(workspace, profile_id);
+            shared.histories.take(key)
+        };
+        for Wanted {
+            profile_id, past, ..
+        } in wanted
+        {
+            let windows = held(*profile_id).filter(|_| *past == Since::Held);
+            if let Some(windows) = windows {
+                self.active.insert(*profile_id);
+                self.people.entry(*profile_id).or_default().windows = windows;
+            }
+        }
+        let asked: FxHashSet<_> = wanted.iter().map(|wanted| wanted.profile_id).collect();
+        for row in writing.timeline {
+            let profile_id = row.profile_id;
+            if self.active.insert(profile_id)
+                && !asked.contains(&profile_id)
+                && let Some(windows) = held(profile_id)
+            {
+                self.people.entry(profile_id).or_default().windows = windows;
+            }
+            if let Some(history) = self.people.get_mut(&profile_id)
+                && history.windows.read_type(&row.event.kind)
+                && let Ok(event) = RecentEvent::decode(row.event.recent.bytes.clone())
+            {
+                history.windows.add(EventRef::from(&event));
+            }
+        }
+    }
+
+    /// What has to be read, after which there is an empty column for each question.
+    fn missing(&mut self, writing: &Writing<'_>, wanted: &[Wanted]) -> Missing {
+        let mut missing = Missing::default();
+        for wanted in wanted {
+            let history = self.people.entry(wanted.profile_id).or_default();
+            let mut columns: FxHashMap<Column, i64> = FxHashMap::default();
+            let mut events: FxHashMap<String, i64> = FxHashMap::default();
+            for aggregate in &wanted.aggregates {
+                let since_ms = since_ms(aggregate, writing.now_ms);
+                match writing.shared.histories.column(aggregate) {
+                    Some(_) if history.windows.cover(aggregate, writing.now_ms) => {}
+                    Some(column) => {
+                        let held = columns.entry(column).or_insert(since_ms);
+                        *held = since_ms.min(*held);
+                    }
+                    None => {
+                        for event_type in aggregate.event_types() {
+                            let held = events.entry(event_type.to_owned()).or_insert(since_ms);
+                            *held = since_ms.min(*held);
+                        }
+                    }
+                }
+            }
+            missing.add(wanted, columns, events, writing.now_ms);
+        }
+        missing
+    }
+
+    async fn read(&mut self, writing: Writing<'_>, mut missing: Missing) -> Result<(), Error> {
+        // Whoever was nobody before has done all there is in this write.
+        for row in writing.timeline {
+            if let Some(open) = missing.of.get_mut(&row.profile_id)
+                && open.past == Since::None
+                && let Ok(event) = RecentEvent::decode(row.event.recent.bytes.clone())
+            {
+                open.add(event);
+            }
+        }
+        let open = &mut missing.of;
+        timeline::past(
+            writing.tx,
+            writing.seals,
+            writing.workspace,
+            &missing.past,
+            |profile_id, event| {
+                if let Some(open) = open.get_mut(&profile_id) {
+                    open.add(event);
+                }
+            },
+        )
+        .await?;
+        for (profile_id, open) in missing.of {
+            let history = self.people.entry(profile_id).or_default();
+            history.windows.absorb(open.windows);
+            history.events = newest_first(open.events);
+        }
+        Ok(())
+    }
+}
+
+/// What is neither held nor known.
+#[derive(Default)]
+struct Missing {
+    of: FxHashMap<ProfileId, Open>,
+    past: Past,
+}
+
+/// Columns and events of one person that are being read.
+struct Open {
+    windows: Windows,
+    /// Types that are wanted event by event, and since when.
+    types: FxHashMap<String, i64>,
+    events: Vec<RecentEvent>,
+    past: Since,
+}
+
+impl Open {
+    fn add(&mut self, event: RecentEvent) {
+        self.windows.add(EventRef::from(&event));
+        let since_ms = self.types.get(&event.r#type);
+        if since_ms.is_some_and(|since_ms| event.time_ms >= *since_ms) {
+            self.events.push(event);
+        }
+        if self.events.len() >= 2 * EVENTS_MAX {
+            self.events.drain(..EVENTS_MAX);
+        }
+    }
+}
+
+impl Missing {
+    fn add(
+        &mut self,
+        wanted: &Wanted,
+        columns: FxHashMap<Column, i64>,
+        types: FxHashMap<String, i64>,
+        now_ms: i64,
+    ) {
+        if columns.is_empty() && types.is_empty() {
+            return;
+        }
+        let mut open = Open {
+            windows: Windows::default(),
+            types,
+            events: Vec::new(),
+            past: wanted.past,
+        };
+        let past = &mut self.past;
+        let mut read = |event_type: &str, since_ms: i64| {
+            past.since_ms = past.since_ms.min(since_ms);
+            if !past.types.iter().any(|known| known == event_type) {
+                past.types.push(event_type.to_owned());
+            }
+        };
+        if wanted.past != Since::None {
+            for (column, since_ms) in &columns {
+                read(column.source.event_type(), *since_ms);
+            }
+            for (event_type, since_ms) in &open.types {
+                read(event_type, *since_ms);
+            }
+            past.profile_ids.push(wanted.profile_id);
+        }
+        for (column, since_ms) in columns {
+            open.windows.put(column, since_ms, now_ms, []);
+        }
+        self.of.insert(wanted.profile_id, open);
+    }
+}
+
+/// Events in the order of the timeline, turned round; those of a batch come as they were
+/// written, which may be another.
+fn newest_first(mut events: Vec<RecentEvent>) -> Vec<RecentEvent> {
+    let first = events.len().saturating_sub(EVENTS_MAX);
+    events.drain(..first);
+    events.reverse();
+    events.sort_by_key(|event| std::cmp::Reverse(event.time_ms));
+    events
+}
