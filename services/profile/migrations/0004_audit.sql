@@ -28,3 +28,17 @@ create table audit_heads (
     base_sequence bigint not null,
     base_hash bytea not null
 );
+
+-- One row: how far the pass over all people has come that drops what is too old.
+create table retention (
+    id bigint not null primary key,
+    done boolean not null,
+    begin_ms bigint not null,
+    -- When it last came on; another process takes over where that is long ago.
+    progress_ms bigint not null,
+    -- After whom it goes on.
+    workspace text not null,
+    profile_id text not null
+);
+insert into retention (id, done, begin_ms, progress_ms, workspace, profile_id)
+    values (1, true, 0, 0, '', '');

@@ -1,5 +1,7 @@
 //! Settings of the profile service. Read once at the start; never in a request.
 
+use std::{collections::BTreeMap, num::NonZeroU16};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +41,35 @@ pub struct Config {
     /// Messages that may be on their way to the database; more are refused as overload.
     #[schemars(range(min = 1_000, max = 10_000_000))]
     pub messages_waiting_max: u32,
+    /// How long data is kept.
+    pub retention: Retention,
     /// The log of changes.
     pub log: attune_events::Config,
+}
+
+/// How long data is kept, by class. What is too old is dropped in the background.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days by class, e.g. `{ events = 730, audit = 1825 }`. What has no class here is
+    /// kept as long as its profile. Types of events and traits name classes of their
+    /// own choice; `events` is that of the other events, `trait_history` of values that
+    /// traits had, `messages` of ids by which messages are known again, `audit` of the
+    /// audit log, and `anonymous_profiles` of people who are no known customers and did
+    /// not come back: they are erased.
+    pub days: BTreeMap<String, NonZeroU16>,
+    /// Hours from one pass over all people to the next.
+    #[schemars(range(min = 1, max = 8_760))]
+    pub every_hours: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            days: BTreeMap::new(),
+            every_hours: 24,
+        }
+    }
 }
 
 /// What holds where nothing was decided.
@@ -72,6 +101,7 @@ impl Default for Config {
             event_year_min: 2000,
             properties_bytes_max: 32 << 10,
             messages_waiting_max: 65_536,
+            retention: Retention::default(),
             log: attune_events::Config::default(),
         }
     }

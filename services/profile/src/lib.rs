@@ -83,6 +83,10 @@ impl Profile {
             let follow = service::follow::run(self.0.shared.clone(), tasks.clone());
             tasks.spawn("profile: own log", follow);
         }
+        if !self.0.shared.config.retention.days.is_empty() {
+            let retention = service::retention::run(self.0.clone(), tasks.clone());
+            tasks.spawn("profile: retention", retention);
+        }
         let (service, token) = (self.0.clone(), tasks.token());
         tasks.spawn("profile: writer", async move {
             token.cancelled().await;

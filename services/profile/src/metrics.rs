@@ -8,6 +8,7 @@ pub struct Metrics {
     created: Counter<u64>,
     merged: Counter<u64>,
     snapshots: Counter<u64>,
+    expired: Counter<u64>,
 }
 
 impl Metrics {
@@ -39,6 +40,11 @@ impl Metrics {
                 "{profile}",
                 "Profiles that turned out to be part of another",
             ),
+            expired: counter(
+                "attune.profile.retention.dropped",
+                "{row}",
+                "What was dropped because it was too old, by class of data",
+            ),
             snapshots: counter(
                 "attune.profile.snapshots.loaded",
                 "{snapshot}",
@@ -58,6 +64,11 @@ impl Metrics {
         self.events.add(events as u64, &[]);
         self.created.add(created as u64, &[]);
         self.merged.add(merged as u64, &[]);
+    }
+
+    pub fn expired(&self, class: &'static str, count: usize) {
+        let class = KeyValue::new("attune.profile.retention.class", class);
+        self.expired.add(count as u64, &[class]);
     }
 
     pub fn snapshot_loaded(&self) {

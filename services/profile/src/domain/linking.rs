@@ -10,7 +10,7 @@
 //! anonymous id. Segment Unify does the same. Only `alias` joins two known customers,
 //! because there the sender says that they are one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
@@ -59,6 +59,12 @@ pub enum Step {
     Event {
         profile_id: ProfileId,
         event: Arc<Occurrence>,
+    },
+    /// Something of theirs was dropped because it was too old, and so go values of
+    /// these traits that are older than the moment given for each.
+    Expire {
+        profile_id: ProfileId,
+        traits: Arc<BTreeMap<String, i64>>,
     },
     /// About a purpose of consent.
     Decide {

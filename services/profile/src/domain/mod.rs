@@ -13,6 +13,7 @@ pub mod quality;
 pub mod record;
 pub mod schema;
 pub mod scope;
+pub mod retention;
 pub mod snapshot;
 pub mod windows;
 

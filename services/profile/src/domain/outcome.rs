@@ -82,6 +82,8 @@ pub struct Outcome {
     /// Of what came about as the steps were taken.
     pub tally: Tally,
     pub tellings: Vec<Telling>,
+    /// Those of whom something went, so that what is remembered of them is not true.
+    pub expired: FxHashSet<ProfileId>,
     /// By living profile; new events are on the timeline.
     pub touched: FxHashMap<ProfileId, Touched>,
 }
@@ -89,7 +91,7 @@ pub struct Outcome {
 /// What of a person a batch changed, for what is derived from it.
 #[derive(Debug, Default)]
 pub struct Touched {
-    /// New, or merged: whatever is derived has to be derived anew.
+    /// New, merged, or expired: whatever is derived has to be derived anew.
     pub everything: bool,
     pub traits: BTreeSet<String>,
     /// By purpose.
@@ -104,6 +106,7 @@ pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
             Step::Link { profile_id, .. }
             | Step::Identify { profile_id, .. }
             | Step::Group { profile_id, .. }
+            | Step::Expire { profile_id, .. }
             | Step::Decide { profile_id, .. } => {
                 needed.insert(*profile_id);
             }
@@ -224,6 +227,12 @@ impl Execution<'_> {
                     outcome.updated(profile_id);
                     outcome.touched(profile_id).consents.insert(purpose);
                 }
+            }
+            Step::Expire { profile_id, traits } => {
+                self.at(profile_id).record.expire(&traits);
+                outcome.updated(profile_id);
+                outcome.expired.insert(profile_id);
+                outcome.touched(profile_id).everything = true;
             }
             Step::Event { profile_id, event } => {
                 let allowed = self.allowed(profile_id);

@@ -135,6 +135,26 @@ impl Record {
         }
     }
 
+    /// Values from before the moment that is given for their trait.
+    pub fn too_old<'a>(
+        &'a self,
+        before_ms: &'a BTreeMap<String, i64>,
+    ) -> impl Iterator<Item = &'a str> + 'a {
+        before_ms.iter().filter_map(|(id, before_ms)| {
+            let held = self.traits.get(id)?;
+            (held.time_ms < *before_ms).then_some(id.as_str())
+        })
+    }
+
+    /// Drops them, and says of which traits.
+    pub fn expire(&mut self, before_ms: &BTreeMap<String, i64>) -> Vec<String> {
+        let expired: Vec<_> = self.too_old(before_ms).map(str::to_owned).collect();
+        for id in &expired {
+            self.traits.remove(id);
+        }
+        expired
+    }
+
     /// Whether `purpose` was granted; None if nothing was decided.
     pub fn granted(&self, purpose: &str) -> Option<bool> {
         self.consents.get(purpose).map(|c| c.granted)

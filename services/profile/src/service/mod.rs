@@ -17,6 +17,7 @@ pub mod quality;
 pub mod read;
 mod remember;
 pub mod schema;
+pub mod retention;
 mod sealing;
 pub mod snapshot;
 pub mod windows;

@@ -32,13 +32,14 @@ pub fn note(shared: &Shared, workspace: &str, outcome: &Outcome) -> FxHashMap<Pr
 /// After the commit.
 pub fn remember(shared: &Shared, written: &Written) {
     let outcome = &written.outcome;
-    let merged: FxHashSet<_> = outcome.merges.iter().flat_map(|(s, m)| [*s, *m]).collect();
+    let mut unknown: FxHashSet<_> = outcome.merges.iter().flat_map(|(s, m)| [*s, *m]).collect();
+    unknown.extend(&outcome.expired);
     let mut rows: FxHashMap<ProfileId, Vec<&TimelineRow>> = FxHashMap::default();
     for row in &outcome.timeline {
         rows.entry(row.profile_id).or_default().push(row);
     }
     let changes = written.noted.iter().map(|(id, noted)| {
-        let hot = match merged.contains(id) {
+        let hot = match unknown.contains(id) {
             true => None,
             false => {
                 let rows = rows.get(id).map_or(&[][..], Vec::as_slice);

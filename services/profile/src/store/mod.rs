@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod profiles;
 pub mod quality;
 pub mod schema;
+pub mod retention;
 pub mod sealing;
 pub mod timeline;
 
