@@ -122,7 +122,6 @@ struct Keep<'a> {
     traits: Arc<BTreeMap<String, i64>>,
     messages_ms: Option<i64>,
     audit_ms: Option<i64>,
-    anonymous_ms: Option<i64>,
 }
 
 impl<'a> Keep<'a> {
@@ -153,7 +152,6 @@ impl<'a> Keep<'a> {
             traits: Arc::new(retention::of_traits(classes, traits, now_ms)),
             messages_ms: at(retention::MESSAGES),
             audit_ms: at(retention::AUDIT),
-            anonymous_ms: at(retention::ANONYMOUS_PROFILES),
             workspace,
             service,
         })
@@ -180,9 +178,7 @@ impl<'a> Keep<'a> {
         }
     }
 
-    async fn page(&self, mut people: Vec<ProfileId>) -> Result<(), Error> {
-        let gone = self.erase_idle(&people).await?;
-        people.retain(|id| !gone.contains(id));
+    async fn page(&self, people: Vec<ProfileId>) -> Result<(), Error> {
         for (table, rules) in [
             (Table::Events, &self.events),
             (Table::TraitHistory, &self.past),
@@ -244,27 +240,6 @@ impl<'a> Keep<'a> {
     async fn expire(&self, expiry: Arc<Expiry>) -> Result<usize, Error> {
         let expire = move |shared| async move { expire(&shared, expiry).await }.boxed();
         self.service.in_turn(expire).await
-    }
-
-    /// People nobody knows and who do not come back. Says who went.
-    async fn erase_idle(&self, people: &[ProfileId]) -> Result<FxHashSet<ProfileId>, Error> {
-        let Some(since_ms) = self.anonymous_ms else {
-            return Ok(FxHashSet::default());
-        };
-        let database = &self.service.shared.database;
-        let mut gone = FxHashSet::default();
-        for id in stored::idle(database, &self.workspace, people, since_ms).await? {
-            if self
-                .service
-                .erase_if_idle(&self.workspace, id, since_ms)
-                .await?
-            {
-                gone.insert(id);
-            }
-        }
-        let metrics = &self.service.shared.metrics;
-        metrics.expired(retention::ANONYMOUS_PROFILES, gone.len());
-        Ok(gone)
     }
 
     async fn drop_messages(&self) -> Result<(), Error> {
@@ -400,15 +375,4 @@ fn event_types_with_classes(_declared: &Declarations) -> Vec<(&str, &str)> {
 /// Declared traits with their classes.
 fn traits_with_classes(_declared: &Declarations) -> Vec<(&str, &str)> {
     Vec::new()
-}
-
-impl Service {
-    async fn erase_if_idle(
-        &self,
-        _w: &Arc<str>,
-        _id: ProfileId,
-        _since: i64,
-    ) -> Result<bool, Error> {
-        Ok(false)
-    }
 }
