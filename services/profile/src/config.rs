@@ -54,8 +54,9 @@ pub struct Retention {
     /// Days by class, e.g. `{ events = 730, audit = 1825 }`. What has no class here is
     /// kept as long as its profile. Types of events and traits name classes of their
     /// own choice; `events` is that of the other events, `trait_history` of values that
-    /// traits had, `messages` of ids by which messages are known again, and `audit` of
-    /// the audit log.
+    /// traits had, `messages` of ids by which messages are known again, `audit` of the
+    /// audit log, and `anonymous_profiles` of people who are no known customers and did
+    /// not come back: they are erased.
     pub days: BTreeMap<String, NonZeroU16>,
     /// Hours from one pass over all people to the next.
     #[schemars(range(min = 1, max = 8_760))]

@@ -26,6 +26,7 @@ pub fn request(
         profile_id: profile_id(&request.profile_id)?,
         reason: request.reason,
         traceparent,
+        idle_since_ms: None,
     })
 }
 

@@ -14,6 +14,7 @@ pub mod record;
 pub mod schema;
 pub mod scope;
 pub mod retention;
+pub mod schema;
 pub mod snapshot;
 pub mod windows;
 

@@ -11,6 +11,8 @@ pub const MESSAGES: &str = "messages";
 pub const TRAIT_HISTORY: &str = "trait_history";
 /// Entries of the audit log.
 pub const AUDIT: &str = "audit";
+/// People without a customer's identifier of whom nothing was heard since.
+pub const ANONYMOUS_PROFILES: &str = "anonymous_profiles";
 
 const DAY_MS: i64 = 86_400_000;
 

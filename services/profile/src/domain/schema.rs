@@ -310,6 +310,10 @@ impl EventSchemas {
         )
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &EventSchema)> {
+        self.0.iter()
+    }
+
     pub fn get(&self, event_type: &str) -> Option<&EventSchema> {
         self.0.get(event_type)
     }

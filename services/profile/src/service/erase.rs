@@ -22,7 +22,7 @@ use crate::{
     store::{
         self,
         erasure::{self, Erasure},
-        outbox, profiles,
+        outbox, profiles, retention,
     },
 };
 
@@ -34,17 +34,22 @@ pub struct Asked {
     /// Kept in the audit log.
     pub reason: String,
     pub traceparent: String,
+    /// Not where something was heard of them since.
+    pub idle_since_ms: Option<i64>,
 }
 
 /// Whether it is this call that erased.
 enum Done {
     Now(Erasure),
     Before(Erasure),
+    /// It turned out that they are not idle.
+    Not,
 }
 
 impl Service {
     /// The proof, also where the person was erased before, by whichever of their ids.
     pub async fn erase(&self, asked: Asked) -> Result<Erasure, Error> {
+        let unwanted = asked.profile_id.to_string();
         let asked = Arc::new(asked);
         let done = self
             .in_turn(move |shared| async move { erase(&shared, asked).await }.boxed())
@@ -52,13 +57,29 @@ impl Service {
         let erasure = match done {
             Done::Before(erasure) => return Ok(erasure),
             Done::Now(erasure) => erasure,
+            Done::Not => return Err(Error::ProfileNotFound(unwanted)),
         };
-        // The deleted rows and keys are still in the write-ahead log.
-        if !self.shared.database.empty_log_file().await? {
-            tracing::warn!("readers kept the log file from being emptied after an erasure");
-        }
+        empty_log_file(&self.shared).await?;
         Ok(erasure)
     }
+
+    /// Whether this erased a person who is idle still. To be followed, for one or many,
+    /// by [`empty_log_file`].
+    pub async fn erase_if_idle(&self, asked: Asked) -> Result<bool, Error> {
+        let asked = Arc::new(asked);
+        let done = self
+            .in_turn(move |shared| async move { erase(&shared, asked).await }.boxed())
+            .await?;
+        Ok(matches!(done, Done::Now(_)))
+    }
+}
+
+/// The deleted rows and keys are still in the write-ahead log.
+pub async fn empty_log_file(shared: &Shared) -> Result<(), Error> {
+    if !shared.database.empty_log_file().await? {
+        tracing::warn!("readers kept the log file from being emptied after an erasure");
+    }
+    Ok(())
 }
 
 async fn erase(shared: &Arc<Shared>, asked: Arc<Asked>) -> Result<Done, Error> {
@@ -88,6 +109,11 @@ async fn write(shared: &Shared, tx: &mut Tx, asked: &Asked) -> Result<Done, Erro
     let Some(standing) = standings.first() else {
         return Err(Error::ProfileNotFound(asked.profile_id.to_string()));
     };
+    if let Some(since_ms) = asked.idle_since_ms
+        && !retention::still_idle(tx, &workspace, asked.profile_id, since_ms).await?
+    {
+        return Ok(Done::Not);
+    }
     let living = standing.merged_into.unwrap_or(standing.profile_id);
     let profile_ids = erasure::one_person(tx, &workspace, living).await?;
     let event_count = erasure::event_count(tx, &workspace, &profile_ids).await?;

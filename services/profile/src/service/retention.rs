@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use attune_api::time::now_ms;
-use attune_rpc::{Slept, Tasks};
+use attune_rpc::{Caller, Slept, Tasks, Workspace};
 use attune_storage::{Database, Tx};
 use futures::FutureExt;
 use rustc_hash::FxHashSet;
@@ -14,7 +14,7 @@ use rustc_hash::FxHashSet;
 use super::{
     Service, Shared,
     declarations::Declarations,
-    lookup,
+    erase, lookup,
     write::{self, Asked, Written},
 };
 use crate::{
@@ -122,6 +122,7 @@ struct Keep<'a> {
     traits: Arc<BTreeMap<String, i64>>,
     messages_ms: Option<i64>,
     audit_ms: Option<i64>,
+    anonymous_ms: Option<i64>,
 }
 
 impl<'a> Keep<'a> {
@@ -138,7 +139,7 @@ impl<'a> Keep<'a> {
         let now_ms = now_ms();
         let at = |class| classes.cutoff_ms(class, now_ms);
         let traits = traits_with_classes(&declared);
-        let mut past = retention::rules(classes, traits.clone(), "", now_ms);
+        let mut past = retention::rules(classes, traits, "", now_ms);
         // Whatever the trait's own class says.
         past.extend(at(retention::TRAIT_HISTORY).map(Rule::for_all));
         Ok(Self {
@@ -149,9 +150,14 @@ impl<'a> Keep<'a> {
                 now_ms,
             ),
             past,
-            traits: Arc::new(retention::of_traits(classes, traits, now_ms)),
+            traits: Arc::new(retention::of_traits(
+                classes,
+                traits_with_classes(&declared),
+                now_ms,
+            )),
             messages_ms: at(retention::MESSAGES),
             audit_ms: at(retention::AUDIT),
+            anonymous_ms: at(retention::ANONYMOUS_PROFILES),
             workspace,
             service,
         })
@@ -178,7 +184,9 @@ impl<'a> Keep<'a> {
         }
     }
 
-    async fn page(&self, people: Vec<ProfileId>) -> Result<(), Error> {
+    async fn page(&self, mut people: Vec<ProfileId>) -> Result<(), Error> {
+        let gone = self.erase_idle(&people).await?;
+        people.retain(|id| !gone.contains(id));
         for (table, rules) in [
             (Table::Events, &self.events),
             (Table::TraitHistory, &self.past),
@@ -240,6 +248,37 @@ impl<'a> Keep<'a> {
     async fn expire(&self, expiry: Arc<Expiry>) -> Result<usize, Error> {
         let expire = move |shared| async move { expire(&shared, expiry).await }.boxed();
         self.service.in_turn(expire).await
+    }
+
+    /// People nobody knows and who do not come back. Says who went.
+    async fn erase_idle(&self, people: &[ProfileId]) -> Result<FxHashSet<ProfileId>, Error> {
+        let Some(since_ms) = self.anonymous_ms else {
+            return Ok(FxHashSet::default());
+        };
+        let database = &self.service.shared.database;
+        // Its name is valid, or it would not have come to hold people.
+        let Ok(workspace) = Workspace::new(&self.workspace) else {
+            return Ok(FxHashSet::default());
+        };
+        let mut gone = FxHashSet::default();
+        for profile_id in stored::idle(database, &self.workspace, people, since_ms).await? {
+            let asked = erase::Asked {
+                caller: Caller::new(workspace.clone()),
+                profile_id,
+                reason: "not heard of for as long as anonymous people are kept".to_owned(),
+                traceparent: String::new(),
+                idle_since_ms: Some(since_ms),
+            };
+            if self.service.erase_if_idle(asked).await? {
+                gone.insert(profile_id);
+            }
+        }
+        if !gone.is_empty() {
+            erase::empty_log_file(&self.service.shared).await?;
+        }
+        let metrics = &self.service.shared.metrics;
+        metrics.expired(retention::ANONYMOUS_PROFILES, gone.len());
+        Ok(gone)
     }
 
     async fn drop_messages(&self) -> Result<(), Error> {
@@ -368,11 +407,13 @@ async fn write(
 }
 
 /// Declared kinds of events with their classes.
-fn event_types_with_classes(_declared: &Declarations) -> Vec<(&str, &str)> {
-    Vec::new()
+fn event_types_with_classes(declared: &Declarations) -> impl Iterator<Item = (&str, &str)> {
+    let declared = declared.schema.event_types.iter();
+    declared.map(|(id, schema)| (id.as_str(), schema.retention_class.as_str()))
 }
 
 /// Declared traits with their classes.
-fn traits_with_classes(_declared: &Declarations) -> Vec<(&str, &str)> {
-    Vec::new()
+fn traits_with_classes(declared: &Declarations) -> impl Iterator<Item = (&str, &str)> {
+    let declared = declared.schema.traits.iter();
+    declared.map(|(id, schema)| (id.as_str(), schema.retention_class.as_str()))
 }

@@ -10,8 +10,8 @@ pub mod identities;
 pub mod outbox;
 pub mod profiles;
 pub mod quality;
-pub mod schema;
 pub mod retention;
+pub mod schema;
 pub mod sealing;
 pub mod timeline;
 

@@ -170,6 +170,34 @@ pub async fn drop_rows(
     ids(&tx.fetch_all(Sql::built(sql), args).await?)
 }
 
+/// Those of the people who are no known customers and of whom nothing was heard since.
+pub async fn idle(
+    database: &Database,
+    workspace: &str,
+    people: &[ProfileId],
+    since_ms: i64,
+) -> Result<Vec<ProfileId>, Error> {
+    let args = args![workspace, texts(people), since_ms];
+    ids(&database.fetch_all(IDLE, args).await?)
+}
+
+/// The same inside a write, which sees whoever came back meanwhile.
+pub async fn still_idle(
+    tx: &mut Tx,
+    workspace: &str,
+    profile_id: ProfileId,
+    since_ms: i64,
+) -> Result<bool, Error> {
+    let args = args![workspace, texts(&[profile_id]), since_ms];
+    Ok(!tx.fetch_all(IDLE, args).await?.is_empty())
+}
+
+const IDLE: &str = "select p.profile_id from profiles p \
+     where p.workspace = $1 and p.profile_id in list($2) and p.merged_into is null \
+     and not p.known and p.update_ms < $3 and not exists \
+     (select 1 from events e where e.workspace = p.workspace \
+      and e.profile_id = p.profile_id and e.receive_ms >= $3)";
+
 /// Forgets ids of messages received before a moment: looks at `limit` of them after an
 /// id, and says which was the last and how many went; None where there are no more.
 pub async fn drop_messages(

@@ -6,7 +6,8 @@
 use attune_api::{
     json::to_struct,
     profile::v1::{
-        EventMessage, IdentifyMessage, IngestMessage, Snapshot, ingest_message::Kind as Sent,
+        CreateEventTypeRequest, CreateTraitRequest, EventMessage, EventType, IdentifyMessage,
+        IngestMessage, Snapshot, ingest_message::Kind as Sent,
     },
     time::from_ms,
     r#type::v1 as types,
@@ -98,10 +99,17 @@ impl Rig {
     }
 
     async fn take(&self, sent: Vec<IngestMessage>) -> Vec<(ProfileId, Status)> {
-        let config = &self.service.shared.config;
+        let shared = &self.service.shared;
+        let workspace: Arc<str> = WORKSPACE.into();
+        let declared = shared.declared.current(&shared.database, &workspace);
+        let schema = declared.await.unwrap().schema.clone();
+        let Ok(messages) = messages(sent, &shared.config, &schema, self.now_ms) else {
+            panic!("valid messages are refused");
+        };
         let submission = Submission {
-            workspace: WORKSPACE.into(),
-            messages: messages(sent, config, self.now_ms).unwrap(),
+            workspace,
+            messages,
+            schema,
             traceparent: String::new(),
         };
         let results = self.service.ingest(submission).await.unwrap();
@@ -171,6 +179,101 @@ async fn more_than_fits_one_write_goes_in_one_pass() {
         let ann = rig.one(rig.view("new", "user_id:ann", 0)).await;
         rig.pass().await;
         assert_eq!(rig.timeline(ann).await, ["new"]);
+    }
+}
+
+#[tokio::test]
+async fn types_and_traits_are_kept_as_the_class_they_declare_says() {
+    let days = [("events", 90), ("searches", 7), ("guesses", 30)];
+    for (rig, _database) in Rig::all("retention-declared", &days).await {
+        let declared = EventType {
+            retention_class: "searches".to_owned(),
+            ..EventType::default()
+        };
+        let request = CreateEventTypeRequest {
+            event_type_id: "search".to_owned(),
+            event_type: Some(declared),
+        };
+        let workspace: Arc<str> = WORKSPACE.into();
+        let declared = rig.service.create_event_type(workspace.clone(), request);
+        declared.await.unwrap();
+        let declared = attune_api::profile::v1::Trait {
+            r#type: attune_api::profile::v1::TraitType::TraitText.into(),
+            retention_class: "guesses".to_owned(),
+            ..Default::default()
+        };
+        let request = CreateTraitRequest {
+            trait_id: "style".to_owned(),
+            r#trait: Some(declared),
+        };
+        rig.service.create_trait(workspace, request).await.unwrap();
+        let search = |id: &str, days| {
+            let event = EventMessage {
+                name: "search".to_owned(),
+                properties: None,
+            };
+            rig.sent(id, "user_id:ann", days, Sent::Event(event))
+        };
+        let traits = json!({"style": "sporty", "name": "Ann"});
+        let ann = rig.one(rig.identify("m1", "user_id:ann", 31, traits)).await;
+        let traits = json!({"style": "classic"});
+        let bob = rig.one(rig.identify("m2", "user_id:bob", 29, traits)).await;
+        rig.take(vec![
+            search("s-old", 8),
+            search("s-new", 6),
+            rig.view("v-old", "user_id:ann", 91),
+            rig.view("v-new", "user_id:ann", 89),
+        ])
+        .await;
+        rig.pass().await;
+        assert_eq!(rig.timeline(ann).await, ["s-new", "v-new"]);
+        for (id, expected) in [
+            (ann, json!({"name": "Ann"})),
+            (bob, json!({"style": "classic"})),
+        ] {
+            let profile = rig.service.profile(WORKSPACE, id).await.unwrap();
+            let traits = attune_api::json::from_struct(&profile.traits.unwrap());
+            assert_eq!(traits, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn anonymous_people_who_do_not_come_back_are_erased() {
+    for (rig, _database) in Rig::all("retention-idle", &[("anonymous_profiles", 30)]).await {
+        let gone = rig.one(rig.view("e1", "anonymous_id:x", 31)).await;
+        let back = rig.one(rig.view("e2", "anonymous_id:y", 31)).await;
+        rig.one(rig.view("e3", "anonymous_id:y", 1)).await;
+        let known = rig.one(rig.view("e4", "user_id:ann", 31)).await;
+        // Profiles are as old as their rows, which were all made now.
+        rig.pass().await;
+        assert_eq!(
+            rig.timeline(gone).await,
+            ["e1"],
+            "made less than a month ago"
+        );
+        age(
+            &rig,
+            "update profiles set update_ms = update_ms - 2764800000",
+        )
+        .await;
+        age(&rig, "update retention set begin_ms = 0").await;
+        rig.pass().await;
+        let erased = rig.service.profile(WORKSPACE, gone).await;
+        assert!(matches!(erased, Err(Error::ProfileNotFound(_))));
+        assert_eq!(rig.timeline(back).await, ["e3", "e2"]);
+        assert_eq!(rig.timeline(known).await, ["e4"]);
+        let asked = crate::service::audit::EntriesAsked {
+            profile_id: Some(gone),
+            before: None,
+            size: 10,
+        };
+        let (entries, _) = rig.service.entries(WORKSPACE, asked).await.unwrap();
+        let told: Vec<_> = entries.iter().map(|e| e.access.action.as_str()).collect();
+        assert_eq!(told, ["EraseProfile"]);
+        // Whoever comes by that identifier is somebody new.
+        let again = rig.one(rig.view("e5", "anonymous_id:x", 0)).await;
+        assert_ne!(again, gone);
     }
 }
 
