@@ -11,10 +11,9 @@ pub mod linking;
 pub mod outcome;
 pub mod quality;
 pub mod record;
-pub mod schema;
-pub mod scope;
 pub mod retention;
 pub mod schema;
+pub mod scope;
 pub mod snapshot;
 pub mod windows;
 

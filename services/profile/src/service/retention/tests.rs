@@ -25,8 +25,8 @@ use crate::{
     domain::Identity,
     service::{
         audit::Access,
+        events::EventsAsked,
         ingest::{Status, Submission},
-        read::EventsAsked,
         snapshot::Subject,
     },
 };
@@ -132,7 +132,7 @@ impl Rig {
             page_size: 1_000,
             ..Default::default()
         };
-        let asked: EventsAsked = crate::convert::list_events(request).unwrap();
+        let asked: EventsAsked = crate::convert::events::list_events(request).unwrap();
         let listed = self.service.events(WORKSPACE, asked).await.unwrap();
         listed.events.into_iter().map(|e| e.event_id).collect()
     }
