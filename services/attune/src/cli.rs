@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{demo, import, serve, settings};
+use crate::{demo, import, keys, serve, settings};
 
 /// Personalization for every channel: profiles, catalog, rules, messages.
 #[derive(Debug, Parser)]
@@ -24,6 +24,9 @@ pub enum Command {
     /// Show what it does: a small shop in a scratch directory, and its front page for
     /// three people.
     Demo(demo::DemoArgs),
+    /// The master keys, under which the keys of people are kept.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print a configuration file with every key, explained, at its default.
     Config,
 }
@@ -65,6 +68,17 @@ pub fn run(cli: Cli) -> ExitCode {
         },
         Command::Import(args) => run_async_for(import::run(args)),
         Command::Demo(args) => run_async(demo::run(args)),
+        Command::Keys(keys::KeysCommand::Generate) => {
+            println!("{}", attune_vault::Masters::generate());
+            ExitCode::SUCCESS
+        }
+        Command::Keys(keys::KeysCommand::Rotate(args)) => match settings::load(&args) {
+            Ok(settings) => run_async(keys::rotate(settings)),
+            Err(faults) => {
+                eprintln!("{faults}");
+                ExitCode::from(2)
+            }
+        },
         Command::Config => {
             print!("{}", settings::reference());
             ExitCode::SUCCESS

@@ -4,6 +4,7 @@
 mod cli;
 mod demo;
 mod import;
+mod keys;
 mod serve;
 mod settings;
 

@@ -40,11 +40,7 @@ struct Leased {
 
 impl Leased {
     fn claim(&self) -> Claim {
-        Claim {
-            workspace: self.message.workspace.clone(),
-            message_id: self.message.message_id.clone(),
-            attempt_count: self.message.attempt_count,
-        }
+        Claim::of(&self.message)
     }
 }
 

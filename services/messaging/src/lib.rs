@@ -16,9 +16,10 @@ mod store;
 use std::sync::Arc;
 
 use attune_api::messaging::v1::messaging_service_server::MessagingServiceServer;
-use attune_events::LogSource;
+use attune_events::{Consumer, LogSource};
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
 use attune_storage::{Database, Migrations};
+use attune_vault::{KeyRing, Masters};
 use parking_lot::Mutex;
 use tonic::service::RoutesBuilder;
 
@@ -26,14 +27,21 @@ pub use config::{Config, Delivery, Email, Smtp, Templates, Tls};
 pub use error::Error;
 
 use delivery::Worker;
-use service::UseCases;
+use service::{UseCases, follow::Following};
+use store::erasure::{CONSUMER, PROFILE};
+
+/// Memory for keys of those who are written to.
+const KEYS_BYTES_MAX: u64 = 4 << 20;
 
 /// The tables of this service.
-pub static MIGRATIONS: Migrations = attune_storage::migrations!["0001_messages.sql"];
+pub static MIGRATIONS: Migrations =
+    attune_storage::migrations!["0001_messages.sql", "0002_privacy.sql"];
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Messaging {
+    /// In the profile's log, from which it is followed.
+    position: i64,
     use_cases: Arc<UseCases>,
     /// Until it is started; None from the start where no mail server is set.
     worker: Arc<Mutex<Option<Worker>>>,
@@ -41,17 +49,22 @@ pub struct Messaging {
 
 impl Messaging {
     /// Checks the settings. Connects to the mail server when there is something to send.
-    pub async fn open(config: Config, database: Database) -> Result<Self, Error> {
+    /// `masters` wrap the keys of those who are written to.
+    pub async fn open(config: Config, database: Database, masters: Masters) -> Result<Self, Error> {
         if let Some((key, problem)) = config.problems().into_iter().next() {
             return Err(Error::Config { key, problem });
         }
-        let use_cases = Arc::new(UseCases::new(&config, &database));
+        let keys = KeyRing::open(&database, masters, KEYS_BYTES_MAX).await?;
+        let use_cases = Arc::new(UseCases::new(&config, &database, keys));
+        use_cases.store.seal_all().await?;
+        let position = use_cases.store.position().await?;
         let worker = if use_cases.can_send {
             Some(worker(config, &use_cases).await?)
         } else {
             None
         };
         Ok(Self {
+            position,
             use_cases,
             worker: Arc::new(Mutex::new(worker)),
         })
@@ -70,8 +83,16 @@ impl Messaging {
         None
     }
 
-    /// Delivers what is queued until the tasks are told to stop.
-    pub fn start(&self, tasks: &Tasks, _peers: &Peers) {
+    /// Delivers what is queued, and forgets who is erased, until the tasks are told to
+    /// stop.
+    pub fn start(&self, tasks: &Tasks, peers: &Peers) {
+        let profile = Consumer::new(peers.profile.clone(), CONSUMER, PROFILE);
+        let following = Following::new(self.use_cases.store.clone(), self.position);
+        let following = Arc::new(following);
+        profile.follow(self.position, tasks, move |batch| {
+            let following = Arc::clone(&following);
+            async move { following.take(batch).await }
+        });
         if let Some(worker) = self.worker.lock().take() {
             let worker = Arc::new(worker);
             tasks.spawn("message delivery", worker.run(tasks.token()));

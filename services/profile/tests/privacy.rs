@@ -19,11 +19,11 @@ use attune_api::{
 use attune_errors::{Reason, reason_of};
 use attune_profile::Config;
 use attune_storage::{Database, Migrations, Tx, args};
-use attune_testkit::{TestDatabase, wait_until};
+use attune_testkit::{TestDatabase, files_with, wait_until};
 use attune_vault::Masters;
 use bytes::Bytes;
 use prost::Message as _;
-use search::{found_in_files, found_in_tables};
+use search::found_in_tables;
 use serde_json::json;
 use support::*;
 use tonic::Status;
@@ -132,12 +132,12 @@ async fn nothing_personal_is_clear_in_tables_files_or_copies_before_and_after_an
                 copy(&shop.database, &folder).await;
             }
             for value in PERSONAL {
-                let found = found_in_files(&folder, value.as_bytes());
+                let found = files_with(&folder, value.as_bytes());
                 assert!(found.is_empty(), "{value} {step}: {found:?}");
             }
             // The copy keeps the wrapped keys; nothing else does.
             for key in &keys {
-                let copies = found_in_files(&folder, key);
+                let copies = files_with(&folder, key);
                 assert_eq!(
                     copies.len(),
                     if step == "before" { 2 } else { 1 },
@@ -458,7 +458,7 @@ async fn what_lay_in_clear_is_sealed_at_the_start() {
                 let found = found_in_tables(&shop.database, place.system, value).await;
                 assert!(found.is_empty(), "{value} on {}: {found:?}", place.system);
                 if place.system == "sqlite" {
-                    let found = found_in_files(&folder_of(&place), value.as_bytes());
+                    let found = files_with(&folder_of(&place), value.as_bytes());
                     assert!(found.is_empty(), "{value}: {found:?}");
                 }
             }

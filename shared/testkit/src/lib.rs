@@ -5,7 +5,9 @@
 #![allow(clippy::panic, clippy::expect_used)]
 
 mod database;
+mod files;
 mod wait;
 
 pub use database::{TestDatabase, test_database_urls};
+pub use files::files_with;
 pub use wait::wait_until;

@@ -4,7 +4,8 @@
 
 use std::{
     fmt, fs,
-    io::{ErrorKind, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -45,10 +46,17 @@ struct Master {
 pub struct Masters(Arc<Inner>);
 
 struct Inner {
-    /// Never empty.
-    held: RwLock<Vec<Arc<Master>>>,
+    held: RwLock<Held>,
     /// Where they are kept, if that is our business.
     file: Option<PathBuf>,
+}
+
+/// Keys as they were read.
+struct Held {
+    /// Never empty.
+    masters: Vec<Arc<Master>>,
+    /// Of the file they were read from: it is replaced as a whole, never written to.
+    inode: u64,
 }
 
 impl fmt::Debug for Masters {
@@ -77,7 +85,8 @@ impl Masters {
 
     /// Keys as [`Config::master_keys`] spells them.
     pub fn parse(text: &str) -> Result<Self, MastersError> {
-        let held = RwLock::new(masters(text)?);
+        let (masters, inode) = (masters(text)?, 0);
+        let held = RwLock::new(Held { masters, inode });
         Ok(Self(Arc::new(Inner { held, file: None })))
     }
 
@@ -86,15 +95,17 @@ impl Masters {
             path: path.to_owned(),
             cause,
         };
-        let text = match fs::read_to_string(path) {
+        let held = match read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 make(path).map_err(failed)?;
                 // Another process may have been first: what lies there counts.
-                fs::read_to_string(path).map_err(failed)?
+                read(path).map_err(failed)?
             }
             read => read.map_err(failed)?,
         };
-        let held = RwLock::new(masters(&text)?);
+        let (text, inode) = held;
+        let masters = masters(&text)?;
+        let held = RwLock::new(Held { masters, inode });
         let file = Some(path.to_owned());
         Ok(Self(Arc::new(Inner { held, file })))
     }
@@ -105,7 +116,7 @@ impl Masters {
         let Some(path) = &self.0.file else {
             return Ok(false);
         };
-        if self.0.held.read().len() > 1 {
+        if self.count() > 1 {
             return Ok(false);
         }
         let text = format!("{}\n{}", Self::generate(), self.text());
@@ -126,12 +137,13 @@ impl Masters {
 
     /// Number of keys.
     pub fn count(&self) -> usize {
-        self.0.held.read().len()
+        self.0.held.read().masters.len()
     }
 
     fn text(&self) -> String {
         let held = self.0.held.read();
         let keys = held
+            .masters
             .iter()
             .map(|m| blake3::Hash::from_bytes(*m.key.bytes()));
         let lines: Vec<_> = keys.map(|key| key.to_hex().to_string()).collect();
@@ -139,7 +151,7 @@ impl Masters {
     }
 
     fn rewrite(&self, path: &Path, text: &str) -> Result<(), MastersError> {
-        let held = masters(text)?;
+        masters(text)?;
         let written = draft(path, text).and_then(|draft| {
             draft.persist(path).map_err(|error| error.error)?;
             sync_folder(path)
@@ -148,13 +160,36 @@ impl Masters {
             path: path.to_owned(),
             cause,
         })?;
-        *self.0.held.write() = held;
+        self.reload(path);
         Ok(())
+    }
+
+    /// Reads the file anew. Where it cannot be read, what was read before still holds.
+    fn reload(&self, path: &Path) {
+        let Ok((text, inode)) = read(path) else {
+            return;
+        };
+        if let Ok(masters) = masters(&text) {
+            *self.0.held.write() = Held { masters, inode };
+        }
+    }
+
+    /// Takes over what another process put in place, so that nothing is wrapped with a
+    /// key that is about to be dropped.
+    fn refresh(&self) {
+        let Some(path) = &self.0.file else {
+            return;
+        };
+        let inode = fs::metadata(path).map(|file| file.ino());
+        if inode.is_ok_and(|inode| inode != self.0.held.read().inode) {
+            self.reload(path);
+        }
     }
 
     /// A key as it is stored: which master wrapped it, and the wrapped key.
     pub(crate) fn wrap(&self, associated: &[u8], key: &DataKey) -> Result<Vec<u8>, Error> {
-        let master = self.0.held.read().first().cloned();
+        self.refresh();
+        let master = self.0.held.read().masters.first().cloned();
         let master = master.ok_or_else(|| sealed_column("without a master key"))?;
         let mut wrapped = master.id.to_vec();
         wrapped.extend(master.key.seal(associated, key.bytes())?);
@@ -175,19 +210,19 @@ impl Masters {
     /// Whether the master that wraps now wrapped this.
     pub(crate) fn is_current(&self, wrapped: &[u8]) -> bool {
         let held = self.0.held.read();
-        held.first().is_some_and(|m| wrapped.starts_with(&m.id))
+        held.masters
+            .first()
+            .is_some_and(|m| wrapped.starts_with(&m.id))
     }
 
     fn find(&self, id: &[u8]) -> Option<Arc<Master>> {
-        if let Some(master) = find_in(&self.0.held.read(), id) {
-            return Some(master);
+        let found = find_in(&self.0.held.read().masters, id);
+        if found.is_some() {
+            return found;
         }
         // Another process may have begun to use a new one.
-        let text = fs::read_to_string(self.0.file.as_ref()?).ok()?;
-        let read = masters(&text).ok()?;
-        let found = find_in(&read, id);
-        *self.0.held.write() = read;
-        found
+        self.refresh();
+        find_in(&self.0.held.read().masters, id)
     }
 }
 
@@ -209,6 +244,14 @@ fn masters(text: &str) -> Result<Vec<Arc<Master>>, MastersError> {
         .collect();
     held.filter(|held| !held.is_empty())
         .ok_or(MastersError::Malformed)
+}
+
+/// The text of the file, and which file it is.
+fn read(path: &Path) -> std::io::Result<(String, u64)> {
+    let mut file = fs::File::open(path)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, file.metadata()?.ino()))
 }
 
 /// Makes the file with a new key, unless it is there.
@@ -284,6 +327,8 @@ mod tests {
         assert!(!rotating.begin_rotation().unwrap(), "goes on where it was");
         let new = rotating.wrap(b"x", &key).unwrap();
         assert!(rotating.is_current(&new) && !rotating.is_current(&old));
+        let meanwhile = serving.wrap(b"x", &key).unwrap();
+        assert!(rotating.is_current(&meanwhile), "by the new one at once");
         for wrapped in [&old, &new] {
             assert_eq!(serving.unwrap(b"x", wrapped).unwrap().bytes(), key.bytes());
         }

@@ -7,6 +7,7 @@ mod service_name;
 mod signals;
 mod terms;
 
+pub use open::{Databases, masters};
 pub use run::{Running, run};
 pub use service_name::ServiceName;
 pub use signals::cancel_on_signal;

@@ -218,6 +218,6 @@ async fn messaging(
     }
     let migrations = &attune_messaging::MIGRATIONS;
     let database = databases.open(settings, name, migrations).await?;
-    let opened = Messaging::open(settings.messaging.clone(), database).await;
+    let opened = Messaging::open(settings.messaging.clone(), database, masters(settings)?).await;
     opened.map(Some).context("messaging cannot be opened")
 }

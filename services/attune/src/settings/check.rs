@@ -58,7 +58,7 @@ fn database(settings: &Settings, faults: &mut Faults) {
 
 /// What is embedded has keys of its own; what lies elsewhere must be given them.
 fn encryption(settings: &Settings, faults: &mut Faults) {
-    let needed = [ServiceName::Profile];
+    let needed = [ServiceName::Profile, ServiceName::Messaging];
     let is_embedded = settings.database.url.is_empty();
     if !needed.iter().any(|service| settings.has(*service)) {
         return;

@@ -1,6 +1,7 @@
 //! The use cases of messaging. Decides what happens in which order; leaves words to
 //! the domain, rows to the store and sockets to the worker.
 
+pub(crate) mod follow;
 mod messages;
 mod templates;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use attune_api::messaging::v1::Template;
 use attune_storage::{Database, resources};
+use attune_vault::KeyRing;
 use tokio::sync::Notify;
 
 use crate::{
@@ -60,7 +62,7 @@ pub(crate) struct UseCases {
 }
 
 impl UseCases {
-    pub fn new(config: &Config, database: &Database) -> Self {
+    pub fn new(config: &Config, database: &Database, keys: KeyRing) -> Self {
         let engine = Arc::new(Engine::new(config.templates.limits()));
         let checking = Arc::clone(&engine);
         let templates = resources::Table::builder(database)
@@ -73,7 +75,7 @@ impl UseCases {
         let metrics = Metrics::new();
         Self {
             templates,
-            store: Store::new(database),
+            store: Store::new(database, keys),
             renderer: Renderer::new(engine, config.templates.renders_max, metrics.clone()),
             wake: Arc::new(Notify::new()),
             metrics,

@@ -11,14 +11,19 @@ use std::{
     time::Duration,
 };
 
-use attune_api::messaging::v1::{
-    GetMessageRequest, Message, SendMessageRequest,
-    messaging_service_client::MessagingServiceClient,
+use attune_api::{
+    events::v1::event_log_service_server::EventLogServiceServer,
+    messaging::v1::{
+        GetMessageRequest, Message, SendMessageRequest,
+        messaging_service_client::MessagingServiceClient,
+    },
 };
+use attune_events::{LogServer, LogSource};
 use attune_messaging::{Config, MIGRATIONS, Messaging};
 use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
 use attune_testkit::wait_until;
+use attune_vault::Masters;
 use tempfile::TempDir;
 use tonic::{Request, Status, service::RoutesBuilder};
 
@@ -36,10 +41,21 @@ pub struct App {
 impl App {
     /// The service, answering calls and delivering nothing yet.
     pub async fn open(url: &str, config: Config) -> App {
+        Self::open_beside(url, config, Vec::new()).await
+    }
+
+    /// The same, in a process with these logs.
+    pub async fn open_beside(url: &str, config: Config, logs: Vec<LogSource>) -> App {
         let database = Database::open(url, &MIGRATIONS).await.unwrap();
-        let service = Messaging::open(config, database.clone()).await.unwrap();
+        let masters = Masters::parse(&"5eaf00d5".repeat(8)).unwrap();
+        let service = Messaging::open(config, database.clone(), masters)
+            .await
+            .unwrap();
         let mut routes = RoutesBuilder::default();
         service.register(&mut routes);
+        if !logs.is_empty() {
+            routes.add_service(EventLogServiceServer::new(LogServer::new(logs)));
+        }
         let internal = Internal::new(PeerToken::random());
         let channel = Channel::in_process("messaging", routes.routes(), &internal);
         App {

@@ -1,7 +1,4 @@
-//! Looks for a value wherever a database may have left it: in every column of every
-//! table, and in the files.
-
-use std::path::Path;
+//! Looks for a value in every column of every table of a database.
 
 use attune_storage::{Database, Sql, args};
 
@@ -41,23 +38,6 @@ pub async fn found_in_tables(database: &Database, system: &str, value: &str) -> 
             .unwrap();
         if rows[0].get::<i64>(0).unwrap() > 0 {
             found.push(format!("{table}.{column}"));
-        }
-    }
-    found
-}
-
-/// Files below a folder that hold the bytes.
-pub fn found_in_files(folder: &Path, value: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(found_in_files(&path, value));
-            continue;
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        if bytes.windows(value.len()).any(|window| window == value) {
-            found.push(path.display().to_string());
         }
     }
     found
