@@ -16,6 +16,7 @@ mod load;
 mod main_job;
 mod observability;
 mod outcomes;
+mod preferences;
 mod protocols;
 mod rules;
 mod shutdown;

@@ -14,7 +14,10 @@ use attune_rpc::Caller;
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, answer};
-use crate::{Error, convert, service::Service};
+use crate::{
+    Error, convert,
+    service::{Service, audit::Access},
+};
 
 /// Runs a use case for the workspace of a request.
 async fn answered<M, T, F>(
@@ -142,10 +145,15 @@ impl SchemaService for Rpc {
         &self,
         request: Request<ListTraitHistoryRequest>,
     ) -> Result<Response<ListTraitHistoryResponse>, Status> {
-        answered(self, request, async |s, w, m| {
-            let asked = convert::trait_history(m)?;
-            s.trait_history(&w, asked).await
-        })
-        .await
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let asked = convert::trait_history(request.into_inner())?;
+            let access = Access::of("ListTraitHistory", asked.profile_id).saying(&asked.trait_id);
+            let workspace = caller.workspace.as_str();
+            let listed = self.0.trait_history(workspace, asked).await?;
+            self.seen(&caller, access).await?;
+            Ok(listed)
+        };
+        answer(&caller, result.await)
     }
 }
