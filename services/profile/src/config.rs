@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, num::NonZeroU16};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::snapshot::DefaultConsent;
+use crate::domain::{
+    identity::{self, Namespaces},
+    snapshot::DefaultConsent,
+    standing::Bounds,
+};
 
 /// The `profile` section.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +47,8 @@ pub struct Config {
     pub messages_waiting_max: u32,
     /// How long data is kept.
     pub retention: Retention,
+    /// Who is who.
+    pub identity: Identity,
     /// The log of changes.
     pub log: attune_events::Config,
 }
@@ -68,6 +74,129 @@ impl Default for Retention {
         Self {
             days: BTreeMap::new(),
             every_hours: 24,
+        }
+    }
+}
+
+/// Which identifiers there are, and how much one person may come to.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// Namespaces of identifiers besides user_id, anonymous_id, email, phone, device,
+    /// loyalty_card, crm_id and social_NETWORK; each of a-z, 0-9 and `_`.
+    pub namespaces: Vec<Namespace>,
+    /// The region that phone numbers without a country's code are of, such as `AT`
+    /// (ISO 3166-1). Empty means that such numbers are refused.
+    pub phone_region: Region,
+    /// Values that name nobody, in any namespace and in any case; besides these, values
+    /// of nothing but zeroes and dashes.
+    pub blocked_values: Vec<String>,
+    /// Identifiers of one person.
+    #[schemars(range(min = 2, max = 10_000))]
+    pub identities_max: u32,
+    /// Identifiers of one person in one namespace.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub namespace_identities_max: u32,
+    /// Profiles that become one person. Two people who are more together are not merged.
+    #[schemars(range(min = 2, max = 1_000))]
+    pub profiles_max: u32,
+    /// Customers with whom a device is taken to be shared, and so nobody's own.
+    #[schemars(range(min = 2, max = 1_000))]
+    pub device_customers_max: u32,
+}
+
+impl Identity {
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            identities_max: self.identities_max,
+            namespace_identities_max: self.namespace_identities_max,
+            profiles_max: self.profiles_max,
+            device_customers_max: self.device_customers_max,
+        }
+    }
+
+    pub fn namespaces(&self) -> Namespaces {
+        Namespaces::new(
+            self.namespaces.iter().map(|namespace| &*namespace.0),
+            identity::region(&self.phone_region.0),
+            self.blocked_values.iter().map(String::as_str),
+        )
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        let bounds = Bounds::default();
+        Self {
+            namespaces: Vec::new(),
+            phone_region: Region::default(),
+            blocked_values: BLOCKED_VALUES.map(str::to_owned).to_vec(),
+            identities_max: bounds.identities_max,
+            namespace_identities_max: bounds.namespace_identities_max,
+            profiles_max: bounds.profiles_max,
+            device_customers_max: bounds.device_customers_max,
+        }
+    }
+}
+
+/// What senders put where they know nothing; after the values that Segment Unify and
+/// RudderStack recommend to block.
+const BLOCKED_VALUES: [&str; 25] = [
+    "-1",
+    "anonymous",
+    "default",
+    "empty",
+    "false",
+    "guest",
+    "invalid",
+    "n/a",
+    "na",
+    "nan",
+    "nil",
+    "no-reply@example.com",
+    "none",
+    "null",
+    "test",
+    "test@example.com",
+    "test@test.com",
+    "todo",
+    "true",
+    "undefined",
+    "unknown",
+    "user",
+    "void",
+    "[object object]",
+    "(null)",
+];
+
+/// A namespace of the workspaces' own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct Namespace(String);
+
+impl TryFrom<String> for Namespace {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match identity::is_namespace(&text) {
+            true => Ok(Self(text)),
+            false => Err("a namespace must be 1 to 64 of a-z, 0-9 and `_`"),
+        }
+    }
+}
+
+/// A region of the world, or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct Region(String);
+
+impl TryFrom<String> for Region {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.is_empty() || identity::region(&text).is_some() {
+            true => Ok(Self(text)),
+            false => Err("a region must be a code of ISO 3166-1, such as `AT`"),
         }
     }
 }
@@ -102,6 +231,7 @@ impl Default for Config {
             properties_bytes_max: 32 << 10,
             messages_waiting_max: 65_536,
             retention: Retention::default(),
+            identity: Identity::default(),
             log: attune_events::Config::default(),
         }
     }

@@ -17,7 +17,7 @@ pub enum Error {
     ProfileNotFound(String),
     #[error("too many messages are waiting")]
     Overloaded,
-    /// An edit of what is declared.
+    /// An edit of what is declared, or a merge that cannot be undone.
     #[error("refused: {:?}", .0.reason())]
     Refused(Fault),
     #[error("the database failed")]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    domain::{Identity, ProfileId, snapshot::EncodedSnapshot},
+    domain::{Identity, Owner, ProfileId, snapshot::EncodedSnapshot, standing::Standing},
 };
 
 /// What an entry takes besides its snapshot: key, value, slot and table.
@@ -36,8 +36,7 @@ impl Key {
 /// A living profile in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hot {
-    /// Holds a user id.
-    pub known: bool,
+    pub standing: Standing,
     /// May be used for personalization.
     pub allowed: bool,
     /// Absent where only writers asked so far.
@@ -60,8 +59,8 @@ pub struct Noted {
 #[derive(Debug, Clone, Copy)]
 struct Bytes;
 
-impl Weighter<Key, Option<ProfileId>> for Bytes {
-    fn weight(&self, _: &Key, _: &Option<ProfileId>) -> u64 {
+impl Weighter<Key, Option<Owner>> for Bytes {
+    fn weight(&self, _: &Key, _: &Option<Owner>) -> u64 {
         IDENTITY_BYTES
     }
 }
@@ -75,7 +74,7 @@ impl Weighter<Key, Arc<Hot>> for Bytes {
 
 pub struct Memory {
     secret: [u8; 32],
-    identities: Cache<Key, Option<ProfileId>, Bytes>,
+    identities: Cache<Key, Option<Owner>, Bytes>,
     profiles: Cache<Key, Arc<Hot>, Bytes>,
     shards: Box<[Mutex<u64>]>,
 }
@@ -121,8 +120,9 @@ impl Memory {
         Key(u128::from_le_bytes(half))
     }
 
-    /// Who holds an identifier, or that nobody does. The id may be a merged one.
-    pub fn holder(&self, key: Key) -> Option<Option<ProfileId>> {
+    /// Whose an identifier is, or that it is nobody's. Where other processes write too,
+    /// its owner may be part of somebody else by now, or of nobody.
+    pub fn owner(&self, key: Key) -> Option<Option<Owner>> {
         self.identities.get(&key)
     }
 
@@ -143,11 +143,11 @@ impl Memory {
         }
     }
 
-    /// Keeps who holds an identifier, unless that was written since.
-    pub fn keep_holder(&self, key: Key, read_at: Generation, holder: Option<ProfileId>) {
+    /// Keeps whose an identifier is, unless that was written since.
+    pub fn keep_owner(&self, key: Key, read_at: Generation, owner: Option<Owner>) {
         let generation = self.shard(key).lock();
         if Generation(*generation) == read_at {
-            self.identities.insert(key, holder);
+            self.identities.insert(key, owner);
         }
     }
 
@@ -191,15 +191,23 @@ impl Memory {
         }
     }
 
-    /// After a commit: who holds an identifier now.
-    pub fn set_holder(&self, key: Key, profile_id: ProfileId) {
+    /// After a commit: whose an identifier is now.
+    pub fn set_owner(&self, key: Key, owner: Owner) {
         let mut generation = self.shard(key).lock();
         *generation += 1;
-        self.identities.insert(key, Some(profile_id));
+        self.identities.insert(key, Some(owner));
     }
 
-    /// Who was remembered to hold an identifier is nobody any more.
-    pub fn forget_holder(&self, key: Key) {
+    /// Somebody else may have changed whose identifiers are.
+    pub fn forget_owners(&self) {
+        for shard in &self.shards {
+            *shard.lock() += 1;
+        }
+        self.identities.clear();
+    }
+
+    /// Whose an identifier was remembered to be is nobody any more.
+    pub fn forget_owner(&self, key: Key) {
         let mut generation = self.shard(key).lock();
         *generation += 1;
         self.identities.remove(&key);

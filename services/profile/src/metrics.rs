@@ -7,6 +7,7 @@ pub struct Metrics {
     events: Counter<u64>,
     created: Counter<u64>,
     merged: Counter<u64>,
+    refused: Counter<u64>,
     snapshots: Counter<u64>,
     expired: Counter<u64>,
 }
@@ -45,6 +46,11 @@ impl Metrics {
                 "{row}",
                 "What was dropped because it was too old, by class of data",
             ),
+            refused: counter(
+                "attune.profile.merges.refused",
+                "{merge}",
+                "Profiles and identifiers that were not joined, by reason",
+            ),
             snapshots: counter(
                 "attune.profile.snapshots.loaded",
                 "{snapshot}",
@@ -69,6 +75,11 @@ impl Metrics {
     pub fn expired(&self, class: &'static str, count: usize) {
         let class = KeyValue::new("attune.profile.retention.class", class);
         self.expired.add(count as u64, &[class]);
+    }
+
+    pub fn refused(&self, reason: &'static str) {
+        let reason = KeyValue::new("attune.profile.refusal.reason", reason);
+        self.refused.add(1, &[reason]);
     }
 
     pub fn snapshot_loaded(&self) {

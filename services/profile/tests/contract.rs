@@ -199,11 +199,11 @@ async fn a_merge_within_one_request_is_one_person() {
 async fn merges_from_all_sides_at_once_end_in_one_profile() {
     on_both("merge_race", async |shop| {
         for i in 0..8 {
-            shop.one(view(&format!("v{i}"), &[&format!("a:{i}")], i, "tent"))
+            shop.one(view(&format!("v{i}"), &[&format!("a:d{i}")], i, "tent"))
                 .await;
         }
         let sent = (0..8).map(|i| {
-            let (one, other) = (format!("a:{i}"), format!("a:{}", (i + 1) % 8));
+            let (one, other) = (format!("a:d{i}"), format!("a:d{}", (i + 1) % 8));
             let shop = &shop;
             async move { shop.one(alias(&format!("m{i}"), &[&one], &other)).await }
         });
@@ -211,7 +211,7 @@ async fn merges_from_all_sides_at_once_end_in_one_profile() {
         let mut ids = BTreeSet::new();
         for i in 0..8 {
             ids.insert(
-                shop.snapshot(anonymous(&i.to_string()))
+                shop.snapshot(anonymous(&format!("d{i}")))
                     .await
                     .unwrap()
                     .profile_id,

@@ -51,8 +51,8 @@ fn said() -> impl Strategy<Value = Said> {
 fn message_of(index: usize, said: &Said) -> IngestMessage {
     let id = format!("m{index:02}");
     let who = |device: Option<usize>, user: bool, of: usize| {
-        let user = (user || device.is_none()).then(|| format!("u:{of}"));
-        let device = device.map(|d| format!("a:{}", d * USERS + of));
+        let user = (user || device.is_none()).then(|| format!("u:u{of}"));
+        let device = device.map(|d| format!("a:d{}", d * USERS + of));
         [user, device].into_iter().flatten().collect::<Vec<_>>()
     };
     match said {
@@ -68,7 +68,9 @@ fn message_of(index: usize, said: &Said) -> IngestMessage {
             let traits = json!({"last": index, format!("t{}", index % 2): removed});
             identify(&id, &who, index as i64, traits)
         }
-        Said::Alias { of, previous } => alias(&id, &[&format!("u:{of}")], &format!("u:{previous}")),
+        Said::Alias { of, previous } => {
+            alias(&id, &[&format!("u:u{of}")], &format!("u:u{previous}"))
+        }
     }
 }
 
@@ -89,8 +91,8 @@ type People = BTreeMap<BTreeSet<String>, (Vec<String>, String)>;
 /// Who is who, with each person's timeline and traits.
 async fn people(shop: &Running) -> People {
     let mut held: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let users = (0..USERS).map(|i| (format!("u:{i}"), user(&i.to_string())));
-    let devices = (0..DEVICES).map(|i| (format!("a:{i}"), anonymous(&i.to_string())));
+    let users = (0..USERS).map(|i| (format!("u:u{i}"), user(&format!("u{i}"))));
+    let devices = (0..DEVICES).map(|i| (format!("a:d{i}"), anonymous(&format!("d{i}"))));
     for (name, id) in users.chain(devices) {
         if let Some(snapshot) = shop.snapshot(id).await {
             held.entry(snapshot.profile_id).or_default().insert(name);

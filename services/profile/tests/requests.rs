@@ -23,7 +23,7 @@ async fn lists_are_paged_by_key() {
         let mut expected = Vec::new();
         for i in 0..5 {
             expected.push(
-                shop.one(view(&format!("m{i}"), &[&format!("u:{i}")], 0, "x"))
+                shop.one(view(&format!("m{i}"), &[&format!("u:u{i}")], 0, "x"))
                     .await,
             );
         }
@@ -52,7 +52,7 @@ async fn lists_are_paged_by_key() {
             let name = if i % 2 == 0 { "Signed Up" } else { "view" };
             shop.one(event(
                 &format!("e{i}"),
-                &["u:0"],
+                &["u:u0"],
                 10 + i / 3,
                 name,
                 json!({}),

@@ -13,12 +13,12 @@ use attune_expr::is_identifier;
 use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind as ValueKind};
 
-use super::{identity, text, time};
+use super::{Rules, identity, text, time};
 use crate::{
-    config::Config,
     domain::{
         Identity, Kind, Message, Occurrence, Provenance, Traits, Who,
         event::{Sent, event_type},
+        identity::Read as Named,
         quality::Tally,
     },
     service::schema::Schema,
@@ -50,13 +50,12 @@ impl From<Violations> for Refused {
 /// All of them, or all that is wrong with them.
 pub fn messages(
     sent: Vec<IngestMessage>,
-    config: &Config,
-    schema: &Schema,
+    rules: Rules<'_>,
     now_ms: i64,
 ) -> Result<Vec<Message>, Refused> {
     let mut violations = Violations::new();
     let mut taken = Vec::with_capacity(sent.len());
-    let read = each(sent, config, schema, now_ms)?;
+    let read = each(sent, rules, now_ms)?;
     for (index, read) in read.messages.into_iter().enumerate() {
         match read {
             Ok(message) => taken.push(message),
@@ -79,18 +78,12 @@ pub struct Read {
 }
 
 /// Each by itself.
-pub fn each(
-    sent: Vec<IngestMessage>,
-    config: &Config,
-    schema: &Schema,
-    now_ms: i64,
-) -> Result<Read, Violations> {
+pub fn each(sent: Vec<IngestMessage>, rules: Rules<'_>, now_ms: i64) -> Result<Read, Violations> {
     if sent.is_empty() || sent.len() > MESSAGES_MAX {
         return Err(Violations::of("messages", "must be 1 to 1000"));
     }
     let mut reader = Reader {
-        config,
-        schema,
+        rules,
         now_ms,
         provenance: Arc::default(),
         tally: Tally::default(),
@@ -177,8 +170,7 @@ fn path(name: &str) -> String {
 }
 
 struct Reader<'a> {
-    config: &'a Config,
-    schema: &'a Schema,
+    rules: Rules<'a>,
     now_ms: i64,
     /// Of the message before, which most of a request have in common.
     provenance: Arc<Provenance>,
@@ -189,13 +181,21 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn message(&mut self, sent: IngestMessage, violations: &mut Violations) -> Option<Message> {
         self.message_id(&sent.message_id, violations);
-        let who = who(&sent.identities, &sent.profile_id, violations);
+        let who = self.who(&sent.identities, &sent.profile_id, violations);
         let received = sent.receive_time.as_ref();
         let receive_ms = received
-            .and_then(|sent| time("receive_time", sent, self.now_ms, self.config, violations))
+            .and_then(|sent| {
+                time(
+                    "receive_time",
+                    sent,
+                    self.now_ms,
+                    self.rules.config,
+                    violations,
+                )
+            })
             .unwrap_or(self.now_ms);
         let time_ms = match &sent.time {
-            Some(sent) => time("time", sent, receive_ms, self.config, violations),
+            Some(sent) => time("time", sent, receive_ms, self.rules.config, violations),
             None => Some(receive_ms),
         };
         text("channel", &sent.channel, violations);
@@ -282,7 +282,7 @@ impl Reader<'_> {
             Some(Sort::Identify(identify)) => violations.within("identify", |v| {
                 let traits = self.traits(identify.traits, v);
                 let source = &self.provenance.source;
-                hold_traits(&traits, self.schema, source, v, &mut self.tally);
+                hold_traits(&traits, self.rules.schema, source, v, &mut self.tally);
                 Some(Kind::Identify(traits))
             }),
             Some(Sort::Event(message)) => violations.within("event", |v| {
@@ -291,7 +291,7 @@ impl Reader<'_> {
                     .then(|| Kind::Event(Arc::new(Occurrence::new(event(message)))))
             }),
             Some(Sort::Group(group)) => violations.within("group", |v| self.group(group, v)),
-            Some(Sort::Alias(alias)) => violations.within("alias", |v| previous(alias, v)),
+            Some(Sort::Alias(alias)) => violations.within("alias", |v| self.previous(alias, v)),
         }
     }
 
@@ -310,7 +310,7 @@ impl Reader<'_> {
             (kind.as_str(), event.properties.as_ref()),
             &self.provenance.source,
         );
-        hold_event(sent, self.schema, source, violations, &mut self.tally);
+        hold_event(sent, self.rules.schema, source, violations, &mut self.tally);
     }
 
     fn group(&self, group: GroupMessage, violations: &mut Violations) -> Option<Kind> {
@@ -352,7 +352,7 @@ impl Reader<'_> {
 
     /// Bounded, and without numbers that JSON does not have.
     fn values(&self, fields: &Struct, violations: &mut Violations) {
-        let bytes_max = self.config.properties_bytes_max;
+        let bytes_max = self.rules.config.properties_bytes_max;
         if fields.encoded_len() > bytes_max {
             violations.push("", format!("must be at most {bytes_max} bytes"));
         }
@@ -362,6 +362,83 @@ impl Reader<'_> {
                 violations.push(shown, "must hold finite numbers only");
             }
         }
+    }
+
+    fn who(
+        &self,
+        sent: &[types::Identity],
+        profile_id: &str,
+        violations: &mut Violations,
+    ) -> Option<Who> {
+        match (sent, profile_id) {
+            ([], "") => {
+                violations.push("identities", "must not be empty without a profile_id");
+                None
+            }
+            ([], id) => match id.parse() {
+                Ok(id) => Some(Who::Profile(id)),
+                Err(_) => {
+                    violations.push("profile_id", "must be the id of an existing profile");
+                    None
+                }
+            },
+            (sent, "") => self.identities(sent, violations).map(Who::Identities),
+            _ => {
+                violations.push("profile_id", "must be empty beside identities");
+                None
+            }
+        }
+    }
+
+    /// The strongest first. Those that are sent for many are passed over where others
+    /// say who it is.
+    fn identities(
+        &self,
+        sent: &[types::Identity],
+        violations: &mut Violations,
+    ) -> Option<Vec<Identity>> {
+        let mut taken: Vec<Identity> = Vec::with_capacity(sent.len());
+        let mut blocked = Vec::new();
+        let before = violations.len();
+        for (index, sent) in sent.iter().enumerate() {
+            violations.within_item("identities", index, |violations| {
+                match identity(sent, self.rules.namespaces, violations) {
+                    Some(Named::Named(identity)) => {
+                        if taken.iter().any(|t| t.namespace() == identity.namespace()) {
+                            violations.push("namespace", "must be named once");
+                        }
+                        taken.push(identity);
+                    }
+                    Some(Named::Blocked(broken)) => blocked.push((index, broken)),
+                    None => {}
+                }
+            });
+        }
+        if blocked.len() == sent.len() {
+            for (index, broken) in blocked {
+                violations.within_item("identities", index, |violations| {
+                    violations.push(broken.field, broken.rule);
+                });
+            }
+        }
+        taken.sort_by_key(Identity::rank);
+        (violations.len() == before).then_some(taken)
+    }
+
+    fn previous(&self, alias: AliasMessage, violations: &mut Violations) -> Option<Kind> {
+        let Some(sent) = alias.previous else {
+            violations.push("previous", "must be set");
+            return None;
+        };
+        violations.within("previous", |violations| {
+            match identity(&sent, self.rules.namespaces, violations)? {
+                Named::Named(previous) => Some(Kind::Alias { previous }),
+                Named::Blocked(broken) => {
+                    violations.push(broken.field, broken.rule);
+                    None
+                }
+            }
+        })
     }
 }
 
@@ -373,52 +450,4 @@ fn is_finite(value: &Value) -> bool {
         Some(ValueKind::ListValue(list)) => list.values.iter().all(is_finite),
         _ => true,
     }
-}
-
-fn who(sent: &[types::Identity], profile_id: &str, violations: &mut Violations) -> Option<Who> {
-    match (sent, profile_id) {
-        ([], "") => {
-            violations.push("identities", "must not be empty without a profile_id");
-            None
-        }
-        ([], id) => match id.parse() {
-            Ok(id) => Some(Who::Profile(id)),
-            Err(_) => {
-                violations.push("profile_id", "must be the id of an existing profile");
-                None
-            }
-        },
-        (sent, "") => identities(sent, violations).map(Who::Identities),
-        _ => {
-            violations.push("profile_id", "must be empty beside identities");
-            None
-        }
-    }
-}
-
-/// The strongest first.
-fn identities(sent: &[types::Identity], violations: &mut Violations) -> Option<Vec<Identity>> {
-    let mut taken: Vec<Identity> = Vec::with_capacity(sent.len());
-    for (index, sent) in sent.iter().enumerate() {
-        violations.within_item("identities", index, |violations| {
-            let Some(identity) = identity(sent, violations) else {
-                return;
-            };
-            if taken.iter().any(|t| t.namespace() == identity.namespace()) {
-                violations.push("namespace", "must be named once");
-            }
-            taken.push(identity);
-        });
-    }
-    taken.sort_by_key(Identity::rank);
-    (taken.len() == sent.len()).then_some(taken)
-}
-
-fn previous(alias: AliasMessage, violations: &mut Violations) -> Option<Kind> {
-    let Some(sent) = alias.previous else {
-        violations.push("previous", "must be set");
-        return None;
-    };
-    let previous = violations.within("previous", |v| identity(&sent, v))?;
-    Some(Kind::Alias { previous })
 }

@@ -3,6 +3,7 @@
 
 pub mod erase;
 pub mod events;
+pub mod merges;
 pub mod message;
 pub mod page;
 pub mod schema;
@@ -25,12 +26,21 @@ use crate::{
     config::Config,
     domain::{
         Identity, ProfileId,
-        identity::{ANONYMOUS_ID, USER_ID},
+        identity::{ANONYMOUS_ID, Namespaces, Read, USER_ID},
     },
     service::{
-        audit::EntriesAsked, consent::ConsentChange, history::HistoryAsked, snapshot::Subject,
+        audit::EntriesAsked, consent::ConsentChange, history::HistoryAsked, schema::Schema,
+        snapshot::Subject,
     },
 };
+
+/// What requests are held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    pub config: &'a Config,
+    pub namespaces: &'a Namespaces,
+    pub schema: &'a Schema,
+}
 
 /// Longest free text that is no value of a person's, in characters.
 const TEXT_CHARS_MAX: usize = 256;
@@ -47,29 +57,50 @@ pub fn profile_id(text: &str) -> Result<ProfileId, Error> {
     ProfileId::from_str(text).map_err(|_| Error::ProfileNotFound(text.to_owned()))
 }
 
-pub fn lookup(request: &LookupProfileRequest) -> Result<Identity, Error> {
+pub fn lookup(request: &LookupProfileRequest, namespaces: &Namespaces) -> Result<Identity, Error> {
     let sent = types::Identity {
         namespace: request.namespace.clone(),
         value: request.value.clone(),
     };
     let mut violations = Violations::new();
-    identity(&sent, &mut violations).ok_or_else(|| violations.into())
+    match identity(&sent, namespaces, &mut violations) {
+        Some(Read::Named(identity)) => Ok(identity),
+        Some(Read::Blocked(_)) => Err(Error::ProfileNotFound(format!(
+            "{}:{}",
+            request.namespace, request.value
+        ))),
+        None => Err(violations.into()),
+    }
 }
 
-pub fn identity(sent: &types::Identity, violations: &mut Violations) -> Option<Identity> {
-    let identity = Identity::new(&sent.namespace, &sent.value).ok();
-    if identity.is_none() {
-        for broken in Identity::faults(&sent.namespace, &sent.value) {
+/// None where a rule is broken, which `violations` then says.
+pub fn identity(
+    sent: &types::Identity,
+    namespaces: &Namespaces,
+    violations: &mut Violations,
+) -> Option<Read> {
+    let read = namespaces.read(&sent.namespace, &sent.value).ok();
+    if read.is_none() {
+        for broken in namespaces.faults(&sent.namespace, &sent.value) {
             violations.push(broken.field, broken.rule);
         }
     }
-    identity
+    read
 }
 
-pub fn subject(request: GetSnapshotRequest) -> Result<Subject, Error> {
+/// A subject named by a value that is sent for many is nobody.
+fn named(read: Read) -> Subject {
+    match read {
+        Read::Named(identity) => Subject::Identity(identity),
+        Read::Blocked(_) => Subject::Nobody,
+    }
+}
+
+pub fn subject(request: GetSnapshotRequest, namespaces: &Namespaces) -> Result<Subject, Error> {
     let identified = |namespace: &str, value: &str, field: &str| {
-        Identity::new(namespace, value)
-            .map(Subject::Identity)
+        namespaces
+            .read(namespace, value)
+            .map(named)
             .map_err(|broken| Violations::of(field, broken.rule).into())
     };
     match request.subject.and_then(|s| s.id) {
@@ -80,8 +111,8 @@ pub fn subject(request: GetSnapshotRequest) -> Result<Subject, Error> {
         Some(Id::Identity(sent)) => {
             let mut violations = Violations::new();
             violations
-                .within("subject.identity", |v| identity(&sent, v))
-                .map(Subject::Identity)
+                .within("subject.identity", |v| identity(&sent, namespaces, v))
+                .map(named)
                 .ok_or_else(|| violations.into())
         }
     }

@@ -3,7 +3,10 @@
 use attune_errors::Violations;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::{domain::ProfileId, store::timeline::Place};
+use crate::{
+    domain::{ProfileId, merge::MergeId},
+    store::timeline::Place,
+};
 
 const SIZE_DEFAULT: i64 = 50;
 const SIZE_MAX: i64 = 1_000;
@@ -68,6 +71,20 @@ pub fn read_sequence_token(token: &str, violations: &mut Violations) -> Option<i
     read(token, violations, |text| {
         text.strip_prefix('s')?.parse().ok()
     })
+}
+
+pub fn merge_token(last: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("m{last}"))
+}
+
+/// The merge before which the page begins; for the first, something after them all.
+pub fn read_merge_token(token: &str, violations: &mut Violations) -> String {
+    read(token, violations, |text| {
+        let id: MergeId = text.strip_prefix('m')?.parse().ok()?;
+        Some(id.to_string())
+    })
+    // Ids are of hexadecimal digits.
+    .unwrap_or_else(|| "g".to_owned())
 }
 
 fn read<T>(

@@ -8,13 +8,16 @@ pub mod event;
 pub mod folding;
 pub mod identity;
 pub mod linking;
+pub mod merge;
 pub mod outcome;
+pub mod people;
 pub mod quality;
 pub mod record;
 pub mod retention;
 pub mod schema;
 pub mod scope;
 pub mod snapshot;
+pub mod standing;
 pub mod windows;
 
 use std::{fmt, str::FromStr, sync::Arc};
@@ -47,6 +50,31 @@ impl ProfileId {
 impl fmt::Display for ProfileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
+    }
+}
+
+/// Whose something is: of a living profile, and by an identifier of its own or of one
+/// that was merged into it, with which it goes should the merge be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The living one.
+    pub profile_id: ProfileId,
+    /// The same where nothing was merged.
+    pub origin_id: ProfileId,
+}
+
+impl Owner {
+    /// Of a profile's own.
+    pub fn only(profile_id: ProfileId) -> Self {
+        Self {
+            profile_id,
+            origin_id: profile_id,
+        }
+    }
+
+    /// As it is stored: nothing where it is the profile itself.
+    pub fn origin_column(&self) -> Option<String> {
+        (self.origin_id != self.profile_id).then(|| self.origin_id.to_string())
     }
 }
 

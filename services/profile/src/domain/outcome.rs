@@ -7,34 +7,27 @@ use std::{collections::BTreeSet, sync::Arc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    Identity, Occurrence, ProfileId, Record,
-    linking::Step,
+    Identity, Occurrence, Owner, ProfileId,
+    linking::{Directory, Step},
+    merge::{Merged, Parted, Refused},
+    people::{People, Stored},
     quality::Tally,
     record::{Change, PERSONALIZATION, Said, Statement, Timed},
+    schema::TraitSchemas,
     snapshot::DefaultConsent,
 };
-
-/// A profile as it is stored, without its identities and events.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Stored {
-    pub record: Record,
-    pub create_ms: i64,
-    pub known: bool,
-}
 
 /// A row of the timeline.
 #[derive(Debug)]
 pub struct TimelineRow {
-    pub profile_id: ProfileId,
+    pub owner: Owner,
     pub event: Arc<Occurrence>,
 }
 
 /// A value of a trait that holds no longer, or came too late to.
 #[derive(Debug)]
 pub struct PastRow {
-    pub profile_id: ProfileId,
-    /// Whose identifier it came by.
-    pub origin_id: ProfileId,
+    pub owner: Owner,
     pub trait_id: String,
     pub value: Timed,
 }
@@ -55,6 +48,9 @@ pub enum Told {
     Merged {
         merged: ProfileId,
     },
+    Unmerged {
+        unmerged: ProfileId,
+    },
     Recorded {
         event: Arc<Occurrence>,
         allowed: bool,
@@ -72,11 +68,20 @@ pub struct Outcome {
     pub created: FxHashSet<ProfileId>,
     changed: FxHashSet<ProfileId>,
     origin: usize,
-    /// New and changed profiles as they are to be stored.
+    /// New and changed living profiles as they are to be stored.
     pub profiles: FxHashMap<ProfileId, Stored>,
-    /// In order: survivor, merged.
-    pub merges: Vec<(ProfileId, ProfileId)>,
-    pub links: Vec<(Identity, ProfileId)>,
+    /// Changed profiles that are part of another.
+    pub parts: FxHashMap<ProfileId, Stored>,
+    /// In order.
+    pub merges: Vec<Merged>,
+    pub refusals: Vec<Refused>,
+    /// Merges that were undone; none of them made by this batch.
+    pub parted: Vec<Parted>,
+    pub links: Vec<(Identity, Owner)>,
+    /// Identifiers taken from those who held them, before others are linked.
+    pub unlinks: Vec<Identity>,
+    /// Devices, and customers they were seen with.
+    pub encounters: Vec<(Identity, ProfileId)>,
     pub timeline: Vec<TimelineRow>,
     pub past: Vec<PastRow>,
     /// Of what came about as the steps were taken.
@@ -103,15 +108,21 @@ pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
     let mut needed = BTreeSet::new();
     for step in requests.iter().flatten() {
         match step {
-            Step::Link { profile_id, .. }
-            | Step::Identify { profile_id, .. }
-            | Step::Group { profile_id, .. }
-            | Step::Expire { profile_id, .. }
-            | Step::Decide { profile_id, .. } => {
+            Step::Link { owner, .. }
+            | Step::Unlink { owner, .. }
+            | Step::Identify { owner, .. }
+            | Step::Group { owner, .. }
+            | Step::Decide { owner, .. } => {
+                needed.insert(owner.profile_id);
+            }
+            Step::Expire { profile_id, .. } => {
                 needed.insert(*profile_id);
             }
-            Step::Merge { survivor, merged } => needed.extend([*survivor, *merged]),
-            Step::Create { .. } | Step::Event { .. } => {}
+            Step::Merge(merged) => needed.extend([merged.survivor, merged.merged]),
+            Step::Unmerge(parted) => {
+                needed.insert(parted.survivor);
+            }
+            Step::Create { .. } | Step::Event { .. } | Step::Meet { .. } | Step::Refuse(_) => {}
         }
     }
     for step in requests.iter().flatten() {
@@ -122,59 +133,78 @@ pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
     needed
 }
 
-/// Carries steps out.
+/// What steps are carried out on.
 #[derive(Debug)]
 pub struct Execution<'a> {
-    /// Records that [`records_needed`] named.
+    /// Records that [`records_needed`] named, and of all who are the same person.
     pub stored: FxHashMap<ProfileId, Stored>,
+    /// As it is after the steps were decided.
+    pub directory: &'a Directory,
     /// Consent to personalization of every living profile that was looked up.
     pub allowed: &'a FxHashMap<ProfileId, bool>,
+    /// As they are declared.
+    pub traits: &'a TraitSchemas,
     pub default_consent: DefaultConsent,
     pub now_ms: i64,
 }
 
+/// Steps being carried out.
+struct Run<'a> {
+    people: People<'a>,
+    allowed: &'a FxHashMap<ProfileId, bool>,
+    default_consent: DefaultConsent,
+    now_ms: i64,
+}
+
 impl Execution<'_> {
     /// Runs the steps of each request in turn.
-    pub fn run(mut self, requests: Vec<Vec<Step>>) -> Outcome {
+    pub fn run(self, requests: Vec<Vec<Step>>) -> Outcome {
         let mut outcome = Outcome::default();
+        let mut run = Run {
+            people: People::new(self.stored, self.traits),
+            allowed: self.allowed,
+            default_consent: self.default_consent,
+            now_ms: self.now_ms,
+        };
         for (origin, steps) in requests.into_iter().enumerate() {
             outcome.origin = origin;
             for step in steps {
-                self.step(step, &mut outcome);
+                run.step(step, &mut outcome);
             }
         }
-        for id in &outcome.changed {
-            if let Some(stored) = self.stored.remove(id) {
-                outcome.profiles.insert(*id, stored);
-            }
-        }
+        let changed = outcome.changed.iter().copied();
+        let changed = run
+            .people
+            .changed(changed, |id| self.directory.standing(id));
+        outcome.profiles = changed.living;
+        outcome.parts = changed.merged;
         outcome.settle();
         outcome
     }
+}
 
+impl Run<'_> {
     fn step(&mut self, step: Step, outcome: &mut Outcome) {
         match step {
             Step::Create { profile_id } => {
-                let create_ms = self.now_ms;
-                let stored = Stored {
-                    create_ms,
-                    ..Stored::default()
-                };
-                self.stored.insert(profile_id, stored);
+                self.people.begin(profile_id, self.now_ms);
                 outcome.created.insert(profile_id);
                 outcome.touched(profile_id).everything = true;
                 outcome.updated(profile_id);
             }
-            Step::Link {
-                identity,
-                profile_id,
-            } => {
-                self.at(profile_id).known |= identity.names_a_customer();
-                outcome.links.push((identity, profile_id));
-                outcome.updated(profile_id);
+            Step::Link { identity, owner } => {
+                outcome.links.push((identity, owner));
+                outcome.updated(owner.profile_id);
             }
+            Step::Unlink {
+                identity,
+                owner,
+                device,
+            } => outcome.unlinked(identity, owner, device),
+            Step::Meet { identity, customer } => outcome.encounters.push((identity, customer)),
+            Step::Refuse(refused) => outcome.refusals.push(refused),
             Step::Identify {
-                profile_id,
+                owner,
                 traits,
                 time_ms,
                 provenance,
@@ -184,16 +214,16 @@ impl Execution<'_> {
                     time_ms,
                     provenance: &provenance,
                 };
-                let said = self.at(profile_id).record.set_traits(statement);
+                let said = self.people.own(owner).set_traits(statement);
                 if said.change == Change::Some {
-                    outcome.updated(profile_id);
+                    outcome.updated(owner.profile_id);
                     let ids = traits.iter().map(|(id, _)| id.clone());
-                    outcome.touched(profile_id).traits.extend(ids);
+                    outcome.touched(owner.profile_id).traits.extend(ids);
                 }
-                outcome.said(profile_id, &provenance.source, said);
+                outcome.said(owner, &provenance.source, said);
             }
             Step::Group {
-                profile_id,
+                owner,
                 group_id,
                 traits,
                 time_ms,
@@ -204,52 +234,47 @@ impl Execution<'_> {
                     time_ms,
                     provenance: &provenance,
                 };
-                let record = &mut self.at(profile_id).record;
+                let record = self.people.own(owner);
                 if record.join_group(&group_id, statement) == Change::Some {
-                    outcome.updated(profile_id);
+                    outcome.updated(owner.profile_id);
                 }
             }
-            Step::Merge { survivor, merged } => {
-                // The merged record stays as it was: the way back needs it.
-                let other = self.at(merged).clone();
-                let ours = self.at(survivor);
-                ours.record.absorb(other.record);
-                ours.known |= other.known;
-                ours.create_ms = ours.create_ms.min(other.create_ms);
-                outcome.merged(survivor, merged);
+            Step::Merge(merged) => {
+                self.people
+                    .merge(merged.survivor, merged.merged, self.now_ms);
+                outcome.merged(merged);
+            }
+            Step::Unmerge(parted) => {
+                self.people
+                    .part(parted.survivor, parted.unmerged, &parted.parts);
+                outcome.parted(parted);
             }
             Step::Decide {
-                profile_id,
+                owner,
                 purpose,
                 decision,
             } => {
-                if self.at(profile_id).record.decide(&purpose, decision) == Change::Some {
-                    outcome.updated(profile_id);
-                    outcome.touched(profile_id).consents.insert(purpose);
+                if self.people.own(owner).decide(&purpose, decision) == Change::Some {
+                    outcome.updated(owner.profile_id);
+                    outcome.touched(owner.profile_id).consents.insert(purpose);
                 }
             }
             Step::Expire { profile_id, traits } => {
-                self.at(profile_id).record.expire(&traits);
+                self.people.expire(profile_id, &traits);
                 outcome.updated(profile_id);
                 outcome.expired.insert(profile_id);
                 outcome.touched(profile_id).everything = true;
             }
-            Step::Event { profile_id, event } => {
-                let allowed = self.allowed(profile_id);
-                outcome.recorded(profile_id, event, allowed);
+            Step::Event { owner, event } => {
+                let allowed = self.allowed(owner.profile_id);
+                outcome.recorded(owner, event, allowed);
             }
         }
     }
 
-    fn at(&mut self, profile_id: ProfileId) -> &mut Stored {
-        self.stored.entry(profile_id).or_default()
-    }
-
-    fn allowed(&self, profile_id: ProfileId) -> bool {
-        match self.stored.get(&profile_id) {
-            Some(stored) => self
-                .default_consent
-                .allows(stored.record.granted(PERSONALIZATION)),
+    fn allowed(&mut self, profile_id: ProfileId) -> bool {
+        match self.people.record(profile_id) {
+            Some(record) => self.default_consent.allows(record.granted(PERSONALIZATION)),
             // Looked up with the directory; a profile nobody looked up is not used.
             None => self.allowed.get(&profile_id).copied().unwrap_or(false),
         }
@@ -278,23 +303,48 @@ impl Outcome {
         });
     }
 
-    fn merged(&mut self, survivor: ProfileId, merged: ProfileId) {
+    fn merged(&mut self, merged: Merged) {
+        let survivor = merged.survivor;
         self.changed.insert(survivor);
-        self.merges.push((survivor, merged));
         self.touched(survivor).everything = true;
-        self.tell(survivor, Told::Merged { merged });
+        let told = Told::Merged {
+            merged: merged.merged,
+        };
+        self.tell(survivor, told);
+        self.merges.push(merged);
     }
 
-    fn recorded(&mut self, profile_id: ProfileId, event: Arc<Occurrence>, allowed: bool) {
+    fn parted(&mut self, parted: Parted) {
+        let (survivor, unmerged) = (parted.survivor, parted.unmerged);
+        for id in [survivor, unmerged] {
+            self.changed.insert(id);
+            self.touched(id).everything = true;
+        }
+        self.tell(survivor, Told::Unmerged { unmerged });
+        self.parted.push(parted);
+    }
+
+    fn unlinked(&mut self, identity: Identity, owner: Owner, device: ProfileId) {
+        let linked = self.links.iter().position(|(held, _)| *held == identity);
+        match linked {
+            // By this batch: it is not stored yet.
+            Some(index) => drop(self.links.swap_remove(index)),
+            None => self.unlinks.push(identity),
+        }
+        self.updated(owner.profile_id);
+        self.tell(owner.profile_id, Told::Unmerged { unmerged: device });
+    }
+
+    fn recorded(&mut self, owner: Owner, event: Arc<Occurrence>, allowed: bool) {
         let told = Told::Recorded {
             event: event.clone(),
             allowed,
         };
-        self.tell(profile_id, told);
-        self.timeline.push(TimelineRow { profile_id, event });
+        self.tell(owner.profile_id, told);
+        self.timeline.push(TimelineRow { owner, event });
     }
 
-    fn said(&mut self, profile_id: ProfileId, source: &Arc<str>, said: Said) {
+    fn said(&mut self, owner: Owner, source: &Arc<str>, said: Said) {
         for trait_id in &said.disputed {
             self.tally.at(source, trait_id).conflict += 1;
             self.tally.source(source).conflict += 1;
@@ -303,8 +353,7 @@ impl Outcome {
             self.tally.source(source).late += i64::from(said.late);
         }
         let past = said.past.into_iter().map(|(trait_id, value)| PastRow {
-            profile_id,
-            origin_id: profile_id,
+            owner,
             trait_id,
             value,
         });
@@ -316,21 +365,22 @@ impl Outcome {
         if self.merges.is_empty() {
             return;
         }
-        let merged: FxHashMap<_, _> = self.merges.iter().map(|(s, m)| (*m, *s)).collect();
+        let merges = self.merges.iter();
+        let merged: FxHashMap<_, _> = merges.map(|m| (m.merged, m.survivor)).collect();
         let settled = |mut id: ProfileId| {
             while let Some(survivor) = merged.get(&id) {
                 id = *survivor;
             }
             id
         };
-        for (_, profile_id) in &mut self.links {
-            *profile_id = settled(*profile_id);
+        for (_, owner) in &mut self.links {
+            owner.profile_id = settled(owner.profile_id);
         }
         for row in &mut self.timeline {
-            row.profile_id = settled(row.profile_id);
+            row.owner.profile_id = settled(row.owner.profile_id);
         }
         for row in &mut self.past {
-            row.profile_id = settled(row.profile_id);
+            row.owner.profile_id = settled(row.owner.profile_id);
         }
         for merged in merged.keys() {
             self.touched.remove(merged);

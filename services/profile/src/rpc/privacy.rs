@@ -85,23 +85,43 @@ impl PrivacyService for Rpc {
 
     async fn merge_profiles(
         &self,
-        _request: Request<MergeProfilesRequest>,
+        request: Request<MergeProfilesRequest>,
     ) -> Result<Response<Merge>, Status> {
-        Err(Status::unimplemented("MergeProfiles"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let workspace = caller.workspace.as_str();
+            let (request, operator) = (request.into_inner(), String::new());
+            let asked = convert::merges::merge(workspace, request, operator, traceparent())?;
+            self.0.merge(asked).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn unmerge_profiles(
         &self,
-        _request: Request<UnmergeProfilesRequest>,
+        request: Request<UnmergeProfilesRequest>,
     ) -> Result<Response<UnmergeProfilesResponse>, Status> {
-        Err(Status::unimplemented("UnmergeProfiles"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let workspace = caller.workspace.as_str();
+            let (request, operator) = (request.into_inner(), String::new());
+            let asked = convert::merges::unmerge(workspace, request, operator, traceparent())?;
+            self.0.unmerge(asked).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn list_merges(
         &self,
-        _request: Request<ListMergesRequest>,
+        request: Request<ListMergesRequest>,
     ) -> Result<Response<ListMergesResponse>, Status> {
-        Err(Status::unimplemented("ListMerges"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let (id, before, size) = convert::merges::list(request.get_ref())?;
+            let workspace = caller.workspace.as_str();
+            self.0.merges(workspace, id, &before, size).await
+        };
+        answer(&caller, result.await)
     }
 
     type ExportProfileStream = BoxStream<'static, Result<ExportPart, Status>>;

@@ -44,7 +44,7 @@ impl ProfileService for Rpc {
     ) -> Result<Response<Profile>, Status> {
         let caller = Caller::of(&request)?;
         let result = async {
-            let identity = convert::lookup(request.get_ref())?;
+            let identity = convert::lookup(request.get_ref(), &self.0.shared.namespaces)?;
             let profile = self.0.lookup(caller.workspace.as_str(), &identity).await?;
             self.seen(&caller, Access::of("LookupProfile", &profile.profile_id))
                 .await?;
@@ -120,7 +120,7 @@ impl ProfileService for Rpc {
             let shared = &self.0.shared;
             let declared = shared.declared.current(&shared.database, &workspace);
             let schema = declared.await?.schema.clone();
-            let messages = convert::message::messages(sent, &shared.config, &schema, now_ms)
+            let messages = convert::message::messages(sent, shared.rules(&schema), now_ms)
                 .map_err(|refused| {
                     shared.quality.add(&workspace, refused.tally);
                     refused.violations
@@ -144,7 +144,7 @@ impl ProfileService for Rpc {
     ) -> Result<Response<GetSnapshotResponse>, Status> {
         let caller = Caller::of(&request)?;
         let result = async {
-            let subject = convert::subject(request.into_inner())?;
+            let subject = convert::subject(request.into_inner(), &self.0.shared.namespaces)?;
             self.0.snapshot(caller.workspace.as_str(), subject).await
         };
         answer(&caller, result.await)

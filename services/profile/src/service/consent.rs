@@ -62,10 +62,11 @@ async fn decide(
     let workspace = &change.workspace;
     let found = lookup::people(shared, tx, workspace, &[change.profile_id]).await?;
     let unknown = || Error::ProfileNotFound(change.profile_id.to_string());
-    let profile_id = found
+    let owner = found
         .directory
-        .living(change.profile_id)
+        .owner(change.profile_id)
         .ok_or_else(unknown)?;
+    let profile_id = owner.profile_id;
     let mut seals = shared.codec.of(workspace);
     let stored = profiles::stored(tx, &mut seals, workspace, &[profile_id]).await?;
     let record = &stored.get(&profile_id).ok_or_else(unknown)?.record;
@@ -75,7 +76,7 @@ async fn decide(
         return Ok((held.clone(), None));
     }
     let step = Step::Decide {
-        profile_id,
+        owner,
         purpose: change.purpose.clone(),
         decision: decision.clone(),
     };

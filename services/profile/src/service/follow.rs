@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 use super::Shared;
 use crate::{
     domain::ProfileId,
-    store::{self, outbox},
+    store::{
+        self,
+        outbox::{self, Other},
+    },
 };
 
 /// How often other processes' changes are looked for.
@@ -104,8 +107,13 @@ fn warn(error: &Error) {
 }
 
 fn forget(shared: &Shared, entry: &StoredEntry) {
-    let merged = outbox::merged_in(&entry.entry);
-    for id in [entry.key.parse().ok(), merged].into_iter().flatten() {
+    let other = outbox::other_in(&entry.entry);
+    if let Some(Other::Unmerged(_)) = other {
+        // Identifiers lead to the other of the two now, and which is not told.
+        shared.memory.forget_owners();
+    }
+    let other = other.map(|(Other::Merged(id) | Other::Unmerged(id))| id);
+    for id in [entry.key.parse().ok(), other].into_iter().flatten() {
         let id: ProfileId = id;
         shared
             .memory

@@ -33,7 +33,7 @@ impl Service {
         let (shared, database) = (&self.shared, &self.shared.database);
         let declared = shared.declared.current(database, workspace).await?;
         let schema = &declared.schema;
-        let read = message::each(sent, &shared.config, schema, now_ms)?;
+        let read = message::each(sent, shared.rules(schema), now_ms)?;
         shared.quality.add(workspace, read.tally);
         let read = read.messages;
         let mut settled: BTreeMap<usize, Settled> = BTreeMap::new();

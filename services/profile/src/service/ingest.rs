@@ -21,7 +21,7 @@ use crate::{
     convert::message,
     domain::{
         Kind, Message, ProfileId, Who,
-        linking::{Directory, Step},
+        linking::{Directory, NotTaken, Step},
         quality::{self, Tally},
     },
     store::{self, Turn, timeline},
@@ -138,6 +138,9 @@ fn measure(shared: &Shared, written: &Written, part: &Part, answers: &Answers) {
         outcome.created.len(),
         outcome.merges.len(),
     );
+    for refused in &outcome.refusals {
+        shared.metrics.refused(refused.refusal.name());
+    }
 }
 
 fn count(tally: &mut Tally, message: &Message, status: Status) {
@@ -238,12 +241,7 @@ fn decide(shared: &Shared, schema: &Arc<Schema>, found: &mut Found, part: &Part)
             .or_else(|| outdated(shared, schema, submission));
         let answer = match refused {
             Some(violations) => Err(violations.into()),
-            None => Ok(decide_all(
-                found,
-                submission,
-                &mut steps,
-                &mut decided.others,
-            )),
+            None => decide_all(found, submission, &mut steps, &mut decided.others),
         };
         decided.steps.push(steps);
         decided.answers.push((*index, answer));
@@ -283,14 +281,26 @@ fn outdated(shared: &Shared, schema: &Arc<Schema>, sent: &Submission) -> Option<
     Some(refused.violations)
 }
 
+/// What becomes of a submission's messages. One that says what cannot be refuses them
+/// all, and then nothing of them was decided.
 fn decide_all(
     found: &mut Found,
     submission: &Submission,
     steps: &mut Vec<Step>,
     others: &mut Vec<(Arc<str>, ProfileId)>,
-) -> Vec<Result> {
-    let mut results = Vec::with_capacity(submission.messages.len());
-    for message in &submission.messages {
+) -> Results {
+    let messages = &submission.messages;
+    let may_refuse = |m: &Message| matches!(m.kind, Kind::Alias { .. });
+    // Only then is there a way back to be kept.
+    let before = messages
+        .iter()
+        .any(may_refuse)
+        .then(|| found.directory.clone());
+    let (steps_before, others_before) = (steps.len(), others.len());
+    let mut results = Vec::with_capacity(messages.len());
+    let mut decided_ids = Vec::with_capacity(messages.len());
+    let mut violations = Violations::new();
+    for (index, message) in messages.iter().enumerate() {
         if let Some(profile_id) = found.seen.get(&message.id) {
             results.push(Result {
                 profile_id: *profile_id,
@@ -298,19 +308,37 @@ fn decide_all(
             });
             continue;
         }
-        let directory = &mut found.directory;
-        // Ruled out by `strangers` for the ids that were looked up.
-        let Some(profile_id) = directory.decide(message, &mut ProfileId::fresh, steps) else {
-            continue;
+        let decided = found
+            .directory
+            .decide(message, &mut ProfileId::fresh, steps);
+        let owner = match decided {
+            Ok(owner) => owner,
+            // Ruled out by `strangers` for the ids that were looked up.
+            Err(NotTaken::Nobody) => continue,
+            Err(NotTaken::Alias(refusal)) => {
+                let field = format!("messages[{index}].alias.previous");
+                violations.push(field, refusal.rule());
+                continue;
+            }
         };
-        found.seen.insert(message.id.clone(), profile_id);
+        found.seen.insert(message.id.clone(), owner.profile_id);
+        decided_ids.push(&message.id);
         if !matches!(message.kind, Kind::Event(_)) {
-            others.push((message.id.clone(), profile_id));
+            others.push((message.id.clone(), owner.origin_id));
         }
         results.push(Result {
-            profile_id,
+            profile_id: owner.profile_id,
             status: Status::Accepted,
         });
     }
-    results
+    if let (false, Some(before)) = (violations.is_empty(), before) {
+        found.directory = before;
+        steps.truncate(steps_before);
+        others.truncate(others_before);
+        for id in decided_ids {
+            found.seen.remove(id);
+        }
+    }
+    violations.into_result()?;
+    Ok(results)
 }

@@ -10,8 +10,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Shared, ingest::Submission};
 use crate::{
     Error,
-    domain::{Identity, Kind, Message, ProfileId, Who, linking::Directory},
-    store::{codec::Seals, identities, profiles, timeline},
+    domain::{
+        Identity, Kind, Message, Owner, ProfileId, Who, linking::Directory, standing::Standing,
+    },
+    store::{codec::Seals, identities, merges, profiles, timeline},
 };
 
 /// What was found.
@@ -22,8 +24,6 @@ pub struct Found {
     pub seen: FxHashMap<Arc<str>, ProfileId>,
     /// Whether a living profile may be used for personalization.
     pub allowed: FxHashMap<ProfileId, bool>,
-    /// Whether it is a known customer.
-    pub known: FxHashMap<ProfileId, bool>,
 }
 
 pub async fn look_up<'a>(
@@ -34,16 +34,23 @@ pub async fn look_up<'a>(
     submissions: impl Iterator<Item = &'a Submission>,
 ) -> Result<Found, Error> {
     let messages: Vec<_> = submissions.flat_map(|s| &s.messages).collect();
-    let mut found = Found::default();
+    let mut look = Look::new(shared, tx, workspace);
     let ids = messages.iter().map(|m| m.id.clone());
-    found.seen = timeline::seen(tx, seals, workspace, ids).await?;
-    let mut wanted = find_holders(shared, tx, seals, workspace, &messages, &mut found).await?;
-    wanted.extend(messages.iter().filter_map(|m| match m.who {
+    look.found.seen = timeline::seen(look.tx, seals, workspace, ids).await?;
+    let unseen: Vec<_> = messages
+        .iter()
+        .filter(|m| !look.found.seen.contains_key(&m.id))
+        .copied()
+        .collect();
+    look.find_owners(seals, &unseen).await?;
+    let named = messages.iter().filter_map(|m| match m.who {
         Who::Profile(id) => Some(id),
         Who::Identities(_) => None,
-    }));
-    find_profiles(shared, tx, workspace, wanted, &mut found).await?;
-    Ok(found)
+    });
+    look.find_profiles(named.collect()).await?;
+    look.find_obstacles().await?;
+    look.find_encounters(seals, &unseen).await?;
+    Ok(look.found)
 }
 
 /// For a change of people by their ids, which may be of merged ones.
@@ -53,10 +60,10 @@ pub async fn people(
     workspace: &Arc<str>,
     ids: &[ProfileId],
 ) -> Result<Found, Error> {
-    let mut found = Found::default();
-    let wanted = ids.iter().copied().collect();
-    find_profiles(shared, tx, workspace, wanted, &mut found).await?;
-    Ok(found)
+    let mut look = Look::new(shared, tx, workspace);
+    look.find_profiles(ids.iter().copied().collect()).await?;
+    look.find_obstacles().await?;
+    Ok(look.found)
 }
 
 /// The identities a message names.
@@ -72,98 +79,176 @@ fn identities_of(message: &Message) -> impl Iterator<Item = &Identity> {
     named.iter().chain(previous)
 }
 
-/// Ids of the profiles that hold them.
-async fn find_holders(
-    shared: &Shared,
-    tx: &mut Tx,
-    seals: &Seals,
-    workspace: &Arc<str>,
-    messages: &[&Message],
-    found: &mut Found,
-) -> Result<FxHashSet<ProfileId>, Error> {
-    let mut holders = FxHashSet::default();
-    let mut asked = FxHashSet::default();
-    // By what it is found by in the database.
-    let mut missing: FxHashMap<String, &Arc<str>> = FxHashMap::default();
-    let unseen = messages.iter().filter(|m| !found.seen.contains_key(&m.id));
-    for identity in unseen.flat_map(|m| identities_of(m)) {
-        if !asked.insert(identity.key()) {
-            continue;
-        }
-        // Where others write too, somebody may have been erased, and their identifier
-        // be somebody else's by now.
-        let held = match shared.database.is_embedded() {
-            true => shared
-                .memory
-                .holder(shared.memory.identity_key(workspace, identity)),
-            false => None,
-        };
-        match held {
-            Some(Some(profile_id)) => {
-                found
-                    .directory
-                    .add_holder(identity.key().clone(), profile_id);
-                holders.insert(profile_id);
-            }
-            _ => drop(missing.insert(seals.identity_key(identity), identity.key())),
-        }
-    }
-    let keys = missing.keys().cloned().collect();
-    for (key, profile_id) in identities::holders(tx, workspace, keys).await? {
-        if let Some(identity) = missing.get(&key) {
-            found.directory.add_holder(Arc::clone(identity), profile_id);
-            holders.insert(profile_id);
-        }
-    }
-    Ok(holders)
+/// Identities by what they are found by in the database.
+type Sought = FxHashMap<String, Arc<str>>;
+
+/// Looking up, in a writer's turn.
+struct Look<'a> {
+    shared: &'a Shared,
+    tx: &'a mut Tx,
+    workspace: &'a Arc<str>,
+    found: Found,
 }
 
-async fn find_profiles(
-    shared: &Shared,
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    wanted: FxHashSet<ProfileId>,
-    found: &mut Found,
-) -> Result<(), Error> {
-    let mut missing = Vec::new();
-    for profile_id in wanted {
-        let hot = match shared.database.is_embedded() {
-            true => shared
-                .memory
-                .profile(shared.memory.profile_key(workspace, profile_id)),
-            false => None,
+impl<'a> Look<'a> {
+    fn new(shared: &'a Shared, tx: &'a mut Tx, workspace: &'a Arc<str>) -> Self {
+        let directory = Directory::new(shared.config.identity.bounds());
+        let found = Found {
+            directory,
+            ..Found::default()
         };
-        match hot {
-            Some(hot) => found.add(profile_id, hot.known, hot.allowed),
-            None => missing.push(profile_id),
+        Self {
+            shared,
+            tx,
+            workspace,
+            found,
         }
     }
-    // A second round for those that merged ids lead to; there is no third, since no id
-    // leads to a merged one.
-    for _ in 0..2 {
-        let mut survivors = Vec::new();
-        for standing in profiles::standings(tx, workspace, &missing).await? {
-            match standing.merged_into {
-                Some(survivor) => {
-                    found.directory.add_merged(standing.profile_id, survivor);
-                    survivors.push(survivor);
+
+    /// Whose the identifiers are that messages name, and what is to be known of them.
+    async fn find_owners(&mut self, seals: &Seals, messages: &[&Message]) -> Result<(), Error> {
+        let memory = &self.shared.memory;
+        let mut asked = FxHashSet::default();
+        let mut missing = Sought::default();
+        let mut wanted = FxHashSet::default();
+        for identity in messages.iter().flat_map(|m| identities_of(m)) {
+            if !asked.insert(identity.key()) {
+                continue;
+            }
+            // Where others write too, who an identifier leads to may have been erased or
+            // parted from somebody else.
+            let held = match self.shared.database.is_embedded() {
+                true => memory.owner(memory.identity_key(self.workspace, identity)),
+                false => None,
+            };
+            match held {
+                Some(Some(owner)) => {
+                    let key = identity.key().clone();
+                    self.found.directory.add_identity(key, owner);
+                    wanted.insert(owner.profile_id);
                 }
-                None => {
-                    let allowed = shared.default_consent().allows(standing.personalization);
-                    found.add(standing.profile_id, standing.known, allowed);
-                }
+                _ => drop(missing.insert(seals.identity_key(identity), identity.key().clone())),
             }
         }
-        survivors.retain(|id| !found.known.contains_key(id));
-        missing = survivors;
+        self.read_owners(missing, &mut wanted).await?;
+        self.find_profiles(wanted).await
     }
-    Ok(())
+
+    async fn read_owners(
+        &mut self,
+        sought: Sought,
+        wanted: &mut FxHashSet<ProfileId>,
+    ) -> Result<(), Error> {
+        let keys = sought.keys().cloned().collect();
+        for (key, owner) in identities::owners(self.tx, self.workspace, keys).await? {
+            let Some(key) = sought.get(&key).cloned() else {
+                continue;
+            };
+            self.found.directory.add_identity(key, owner);
+            wanted.insert(owner.profile_id);
+        }
+        Ok(())
+    }
+
+    async fn find_profiles(&mut self, wanted: FxHashSet<ProfileId>) -> Result<(), Error> {
+        let memory = &self.shared.memory;
+        let mut missing = Vec::new();
+        for profile_id in wanted {
+            if self.found.allowed.contains_key(&profile_id) {
+                continue;
+            }
+            let hot = match self.shared.database.is_embedded() {
+                true => memory.profile(memory.profile_key(self.workspace, profile_id)),
+                false => None,
+            };
+            match hot {
+                Some(hot) => self.found.add(profile_id, hot.standing, hot.allowed),
+                None => missing.push(profile_id),
+            }
+        }
+        // A second round for those that merged ids lead to; there is no third, since no
+        // id leads to a merged one.
+        for _ in 0..2 {
+            let mut survivors = Vec::new();
+            for profile in profiles::standings(self.tx, self.workspace, &missing).await? {
+                let profile_id = profile.profile_id;
+                match profile.merged_into {
+                    Some(survivor) => {
+                        self.found.directory.add_owner(Owner {
+                            profile_id: survivor,
+                            origin_id: profile_id,
+                        });
+                        survivors.push(survivor);
+                    }
+                    None => {
+                        let default = self.shared.default_consent();
+                        let allowed = default.allows(profile.personalization);
+                        self.found.add(profile_id, profile.standing, allowed);
+                    }
+                }
+            }
+            survivors.retain(|id| !self.found.allowed.contains_key(id));
+            missing = survivors;
+        }
+        Ok(())
+    }
+
+    /// What may keep people from becoming one, or from holding one more identifier: of
+    /// the few who hold many, how many of which, and who is kept apart from whom.
+    async fn find_obstacles(&mut self) -> Result<(), Error> {
+        let full = self.shared.config.identity.namespace_identities_max;
+        let directory = &mut self.found.directory;
+        let (mut many, mut apart) = (Vec::new(), Vec::new());
+        for (profile_id, standing) in directory.standings() {
+            if standing.identities >= full {
+                many.push(profile_id);
+            }
+            if standing.apart {
+                apart.push(profile_id);
+            }
+        }
+        for (id, namespace, count) in identities::counts(self.tx, self.workspace, &many).await? {
+            directory.add_count(id, &namespace, count);
+        }
+        for (one, other) in merges::kept_apart(self.tx, self.workspace, &apart).await? {
+            directory.add_apart(one, other);
+        }
+        Ok(())
+    }
+
+    /// Customers with whom devices were seen that are named by somebody who does not
+    /// hold them.
+    async fn find_encounters(&mut self, seals: &Seals, messages: &[&Message]) -> Result<(), Error> {
+        let mut sought = Sought::default();
+        let directory = &mut self.found.directory;
+        for message in messages {
+            let Who::Identities(identities) = &message.who else {
+                continue;
+            };
+            let customer = identities.iter().find(|i| i.names_a_customer());
+            let Some(customer) = customer.map(|i| directory.holder(i).map(|o| o.profile_id)) else {
+                continue;
+            };
+            let devices = identities.iter().filter(|i| i.names_a_device());
+            let met = devices.filter(|i| {
+                let held = directory.holder(i).map(|o| o.profile_id);
+                held.is_some() && held != customer
+            });
+            sought.extend(met.map(|i| (seals.identity_key(i), i.key().clone())));
+        }
+        let keys = sought.keys().cloned().collect();
+        for (key, customer) in identities::encounters(self.tx, self.workspace, keys).await? {
+            if let Some(key) = sought.get(&key) {
+                directory.add_encounter(key.clone(), customer);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Found {
-    fn add(&mut self, profile_id: ProfileId, known: bool, allowed: bool) {
-        self.directory.add_profile(profile_id, known);
-        self.known.insert(profile_id, known);
+    fn add(&mut self, profile_id: ProfileId, standing: Standing, allowed: bool) {
+        self.directory.add_profile(profile_id, standing);
         self.allowed.insert(profile_id, allowed);
     }
 }

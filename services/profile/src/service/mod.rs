@@ -12,6 +12,7 @@ pub mod history;
 mod imports;
 pub mod ingest;
 mod lookup;
+pub mod merges;
 pub mod pipeline;
 pub mod quality;
 pub mod read;
@@ -32,7 +33,8 @@ use tokio::sync::Semaphore;
 use crate::{
     Error,
     config::Config,
-    domain::snapshot::DefaultConsent,
+    convert::Rules,
+    domain::{identity::Namespaces, snapshot::DefaultConsent},
     histories::HeldHistories,
     memory::{Key, Memory},
     metrics::Metrics,
@@ -53,6 +55,8 @@ pub struct Shared {
     pub declared: declarations::Declared,
     pub audit_log: audit::Log,
     pub quality: quality::Quality,
+    /// Compiled from the settings.
+    pub namespaces: Namespaces,
 }
 
 /// Locks by which readers of the same profile take turns.
@@ -77,6 +81,14 @@ impl Turns {
 impl Shared {
     pub fn default_consent(&self) -> DefaultConsent {
         self.config.default_consent.into()
+    }
+
+    pub fn rules<'a>(&'a self, schema: &'a schema::Schema) -> Rules<'a> {
+        Rules {
+            config: &self.config,
+            namespaces: &self.namespaces,
+            schema,
+        }
     }
 }
 
@@ -107,6 +119,7 @@ impl Service {
             declared: declarations::Declared::default(),
             audit_log: audit::Log::new(database.clone()),
             quality: quality::Quality::default(),
+            namespaces: config.identity.namespaces(),
             config,
             codec,
             database,

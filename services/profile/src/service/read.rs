@@ -33,11 +33,10 @@ impl Service {
 
     pub async fn lookup(&self, workspace: &str, identity: &Identity) -> Result<Profile, Error> {
         let database = &self.shared.database;
-        let holder = identities::holder(database, &self.shared.codec, workspace, identity).await?;
+        let owner = identities::owner(database, &self.shared.codec, workspace, identity).await?;
         let unknown = || Error::ProfileNotFound(identity.key().to_string());
-        let row = self
-            .living_row(workspace, holder.ok_or_else(unknown)?)
-            .await?;
+        let owner = owner.ok_or_else(unknown)?;
+        let row = self.living_row(workspace, owner.profile_id).await?;
         self.one(workspace, row).await
     }
 

@@ -9,7 +9,8 @@ use super::{Shared, write::Written};
 use crate::{
     domain::{
         Identity, ProfileId,
-        outcome::{Outcome, Stored, TimelineRow},
+        outcome::{Outcome, TimelineRow},
+        people::Stored,
         record::PERSONALIZATION,
         snapshot::{EncodedEvent, EncodedSnapshot, RecentHistory},
     },
@@ -19,8 +20,8 @@ use crate::{
 /// Before the commit: takes note of what is held of every profile it will change.
 pub fn note(shared: &Shared, workspace: &str, outcome: &Outcome) -> FxHashMap<ProfileId, Noted> {
     let mut ids: FxHashSet<ProfileId> = outcome.profiles.keys().copied().collect();
-    ids.extend(outcome.timeline.iter().map(|row| row.profile_id));
-    ids.extend(outcome.merges.iter().flat_map(|(s, m)| [*s, *m]));
+    ids.extend(outcome.timeline.iter().map(|row| row.owner.profile_id));
+    ids.extend(outcome.merges.iter().flat_map(|m| [m.survivor, m.merged]));
     let ids: Vec<_> = ids.into_iter().collect();
     let keys: Vec<_> = ids
         .iter()
@@ -32,11 +33,14 @@ pub fn note(shared: &Shared, workspace: &str, outcome: &Outcome) -> FxHashMap<Pr
 /// After the commit.
 pub fn remember(shared: &Shared, written: &Written) {
     let outcome = &written.outcome;
-    let mut unknown: FxHashSet<_> = outcome.merges.iter().flat_map(|(s, m)| [*s, *m]).collect();
+    let merges = outcome.merges.iter();
+    let mut unknown: FxHashSet<_> = merges.flat_map(|m| [m.survivor, m.merged]).collect();
+    let parted = outcome.parted.iter();
+    unknown.extend(parted.flat_map(|p| [p.survivor, p.unmerged]));
     unknown.extend(&outcome.expired);
     let mut rows: FxHashMap<ProfileId, Vec<&TimelineRow>> = FxHashMap::default();
     for row in &outcome.timeline {
-        rows.entry(row.profile_id).or_default().push(row);
+        rows.entry(row.owner.profile_id).or_default().push(row);
     }
     let changes = written.noted.iter().map(|(id, noted)| {
         let hot = match unknown.contains(id) {
@@ -49,12 +53,12 @@ pub fn remember(shared: &Shared, written: &Written) {
         (noted.clone(), hot.map(Arc::new))
     });
     shared.memory.replace(changes);
-    // Also those that memory had: they may have led to a merged id.
-    for (key, living) in written.found.directory.holders() {
+    // Also those that memory had: they may be of somebody else now.
+    for (key, owner) in written.found.directory.owners() {
         if let Some(identity) = Identity::from_key(key) {
             let key = shared.memory.identity_key(&written.workspace, &identity);
-            if shared.memory.holder(key) != Some(Some(living)) {
-                shared.memory.set_holder(key, living);
+            if shared.memory.owner(key) != Some(Some(owner)) {
+                shared.memory.set_owner(key, owner);
             }
         }
     }
@@ -69,10 +73,7 @@ fn now_hot(
     rows: &[&TimelineRow],
 ) -> Option<Hot> {
     let stored = written.outcome.profiles.get(&id);
-    let known = match stored {
-        Some(stored) => stored.known,
-        None => *written.found.known.get(&id)?,
-    };
+    let standing = written.found.directory.standing(id)?;
     let allowed = match stored {
         Some(stored) => shared
             .default_consent()
@@ -86,7 +87,7 @@ fn now_hot(
         })
     });
     Some(Hot {
-        known,
+        standing,
         allowed,
         snapshot,
     })

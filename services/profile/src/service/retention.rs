@@ -378,12 +378,17 @@ async fn write(
         }
         None => {
             let held = profiles::stored(tx, &mut seals, workspace, &expiry.people).await?;
-            let too_old = held
-                .iter()
-                .map(|(id, stored)| (*id, stored.record.too_old(&expiry.traits).count()));
-            let concerned: Vec<_> = too_old.filter(|(_, count)| *count > 0).collect();
-            let count = concerned.iter().map(|(_, count)| count).sum();
-            (count, concerned.into_iter().map(|(id, _)| id).collect())
+            let mut count = 0;
+            let mut concerned = FxHashSet::default();
+            for (id, stored) in &held {
+                let too_old = stored.said().too_old(&expiry.traits).count();
+                count += too_old;
+                if too_old > 0 {
+                    // What a part of a person says is the person's.
+                    concerned.insert(stored.merged_into.unwrap_or(*id));
+                }
+            }
+            (count, concerned.into_iter().collect())
         }
     };
     let concerned: Vec<ProfileId> = concerned;

@@ -9,7 +9,7 @@ use super::{Service, Shared};
 use crate::{
     Error,
     domain::{
-        Identity, ProfileId,
+        Identity, Owner, ProfileId,
         record::PERSONALIZATION,
         snapshot::{EncodedSnapshot, RecentHistory},
     },
@@ -26,36 +26,16 @@ pub enum Subject {
     Nobody,
 }
 
+/// A living profile and its snapshot.
+type Found = (ProfileId, EncodedSnapshot);
+
 impl Service {
     pub async fn snapshot(
         &self,
         workspace: &str,
         subject: Subject,
     ) -> Result<GetSnapshotResponse, Error> {
-        let (named, identity) = match subject {
-            Subject::Profile(id) => (Some(id), None),
-            Subject::Identity(i) => (self.holder(workspace, &i).await?, Some(i)),
-            Subject::Nobody => (None, None),
-        };
-        let mut found = match named {
-            Some(id) => self.shared.living(workspace, id).await?,
-            None => None,
-        };
-        if let (None, Some(_), Some(identity)) = (&found, named, &identity) {
-            // Erased by another replica, and the identifier perhaps somebody else's.
-            let memory = &self.shared.memory;
-            memory.forget_holder(memory.identity_key(workspace, identity));
-            if let Some(id) = self.holder(workspace, identity).await? {
-                found = self.shared.living(workspace, id).await?;
-            }
-        }
-        if let (Some((living, _)), Some(identity)) = (&found, identity)
-            && named != Some(*living)
-        {
-            // So that the next to ask need not follow the merged id.
-            let memory = &self.shared.memory;
-            memory.set_holder(memory.identity_key(workspace, &identity), *living);
-        }
+        let found = self.find(workspace, subject).await?;
         Ok(match found {
             Some((profile_id, snapshot)) => GetSnapshotResponse {
                 found: true,
@@ -66,6 +46,39 @@ impl Service {
             },
             None => self.stranger(),
         })
+    }
+
+    /// The living profile, and its snapshot.
+    async fn find(&self, workspace: &str, subject: Subject) -> Result<Option<Found>, Error> {
+        let identity = match subject {
+            Subject::Profile(id) => return self.shared.living(workspace, id).await,
+            Subject::Nobody => return Ok(None),
+            Subject::Identity(identity) => identity,
+        };
+        let memory = &self.shared.memory;
+        let key = memory.identity_key(workspace, &identity);
+        // Once more where who it led to was erased by another replica, and the identifier
+        // is perhaps somebody else's.
+        for _ in 0..2 {
+            let read_at = memory.generation(key);
+            let Some(owner) = self.owner(workspace, &identity).await? else {
+                return Ok(None);
+            };
+            if let Some(found) = self.shared.living(workspace, owner.profile_id).await? {
+                let profile_id = found.0;
+                if profile_id != owner.profile_id {
+                    // So that the next to ask need not follow the merged id.
+                    let owner = Owner {
+                        profile_id,
+                        ..owner
+                    };
+                    memory.keep_owner(key, read_at, Some(owner));
+                }
+                return Ok(Some(found));
+            }
+            memory.forget_owner(key);
+        }
+        Ok(None)
     }
 
     /// Nobody we know; what may be used is what holds by default.
@@ -82,40 +95,32 @@ impl Service {
         }
     }
 
-    /// Who holds an identifier; may be a merged id.
-    async fn holder(
-        &self,
-        workspace: &str,
-        identity: &Identity,
-    ) -> Result<Option<ProfileId>, Error> {
+    /// Whose an identifier is.
+    async fn owner(&self, workspace: &str, identity: &Identity) -> Result<Option<Owner>, Error> {
         let memory = &self.shared.memory;
         let key = memory.identity_key(workspace, identity);
-        if let Some(holder) = memory.holder(key) {
-            return Ok(holder);
+        if let Some(owner) = memory.owner(key) {
+            return Ok(owner);
         }
         let read_at = memory.generation(key);
-        let holder = identities::holder(
+        let owner = identities::owner(
             &self.shared.database,
             &self.shared.codec,
             workspace,
             identity,
         )
         .await?;
-        // That nobody holds it is only remembered where nobody else can change it.
-        if holder.is_some() || self.shared.database.is_embedded() {
-            memory.keep_holder(key, read_at, holder);
+        // That it is nobody's is only remembered where nobody else can change it.
+        if owner.is_some() || self.shared.database.is_embedded() {
+            memory.keep_owner(key, read_at, owner);
         }
-        Ok(holder)
+        Ok(owner)
     }
 }
 
 impl Shared {
     /// The living profile that an id stands for, and its snapshot.
-    async fn living(
-        &self,
-        workspace: &str,
-        profile_id: ProfileId,
-    ) -> Result<Option<(ProfileId, EncodedSnapshot)>, Error> {
+    async fn living(&self, workspace: &str, profile_id: ProfileId) -> Result<Option<Found>, Error> {
         let mut id = profile_id;
         // A merged id leads to a living one. More hops can only be merges that happen
         // in the meantime.
@@ -154,7 +159,7 @@ impl Shared {
         let default = self.default_consent();
         let snapshot = EncodedSnapshot::new(id, &row.record, default, &history);
         let hot = Hot {
-            known: row.known,
+            standing: row.standing,
             allowed: default.allows(row.record.granted(PERSONALIZATION)),
             snapshot: Some(snapshot.clone()),
         };

@@ -118,7 +118,7 @@ impl Histories {
         }
         let asked: FxHashSet<_> = wanted.iter().map(|wanted| wanted.profile_id).collect();
         for row in writing.timeline {
-            let profile_id = row.profile_id;
+            let profile_id = row.owner.profile_id;
             if self.active.insert(profile_id)
                 && !asked.contains(&profile_id)
                 && let Some(windows) = held(profile_id)
@@ -165,7 +165,7 @@ impl Histories {
     async fn read(&mut self, writing: Writing<'_>, mut missing: Missing) -> Result<(), Error> {
         // Whoever was nobody before has done all there is in this write.
         for row in writing.timeline {
-            if let Some(open) = missing.of.get_mut(&row.profile_id)
+            if let Some(open) = missing.of.get_mut(&row.owner.profile_id)
                 && open.past == Since::None
                 && let Ok(event) = RecentEvent::decode(row.event.recent.bytes.clone())
             {

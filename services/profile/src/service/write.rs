@@ -18,7 +18,7 @@ use crate::{
         outcome::{self, Execution, Outcome},
     },
     memory::Noted,
-    store::{Turn, codec::Seals, history, identities, outbox, profiles, timeline},
+    store::{Turn, codec::Seals, history, identities, merges, outbox, profiles, timeline},
 };
 
 /// Steps of one workspace on their way into the database.
@@ -66,7 +66,9 @@ pub async fn carry_out(
     let now_ms = attune_api::time::now_ms();
     let execution = Execution {
         stored: profiles::stored(tx, &mut seals, &workspace, &needed).await?,
+        directory: &found.directory,
         allowed: &found.allowed,
+        traits: &declared.schema.traits,
         default_consent: shared.default_consent(),
         now_ms,
     };
@@ -91,11 +93,14 @@ pub async fn carry_out(
 
 /// Profiles whose keys seal what is written.
 fn owners(outcome: &Outcome) -> impl Iterator<Item = ProfileId> {
-    let records = outcome.profiles.keys().copied();
-    let links = outcome.links.iter().map(|(_, id)| *id);
-    let events = outcome.timeline.iter().map(|row| row.profile_id);
-    let past = outcome.past.iter().map(|row| row.origin_id);
-    records.chain(links).chain(events).chain(past)
+    let records = outcome.profiles.keys().chain(outcome.parts.keys()).copied();
+    let links = outcome.links.iter().map(|(_, owner)| owner.origin_id);
+    let events = outcome.timeline.iter().map(|row| row.owner.origin_id);
+    let past = outcome.past.iter().map(|row| row.owner.origin_id);
+    let refusals = outcome.refusals.iter().map(|refused| refused.profile_id);
+    let parted = outcome.parted.iter().map(|parted| parted.joined_into);
+    let of_rows = links.chain(events).chain(past);
+    records.chain(of_rows).chain(refusals).chain(parted)
 }
 
 async fn store(
@@ -106,17 +111,42 @@ async fn store(
     turn: &mut Turn,
     now_ms: i64,
 ) -> Result<(), Error> {
-    profiles::put(tx, seals, workspace, outcome.profiles.iter(), now_ms).await?;
-    for (survivor, merged) in &outcome.merges {
-        profiles::lead_to(tx, workspace, *merged, *survivor, now_ms).await?;
-        identities::hand_over(tx, workspace, *merged, *survivor).await?;
-        timeline::hand_over(tx, workspace, *merged, *survivor).await?;
-        history::hand_over(tx, workspace, *merged, *survivor).await?;
-    }
+    regroup(tx, seals, workspace, outcome, now_ms).await?;
     identities::link(tx, seals, workspace, &outcome.links, now_ms).await?;
     let sequence = turn.take(outcome.timeline.len());
     timeline::append(tx, seals, workspace, &outcome.timeline, sequence).await?;
     history::append(tx, seals, workspace, &outcome.past, turn).await?;
+    Ok(())
+}
+
+/// Who is part of whom, and whose everything is now.
+async fn regroup(
+    tx: &mut Tx,
+    seals: &Seals,
+    workspace: &Arc<str>,
+    outcome: &Outcome,
+    now_ms: i64,
+) -> Result<(), Error> {
+    for merged in outcome.merges.iter().filter(|merged| merged.overrules) {
+        merges::reconcile(tx, workspace, merged).await?;
+    }
+    let changed = outcome.profiles.iter().chain(&outcome.parts);
+    profiles::put(tx, seals, workspace, changed, now_ms).await?;
+    for merged in &outcome.merges {
+        identities::hand_over(tx, workspace, merged).await?;
+        timeline::hand_over(tx, workspace, merged).await?;
+        history::hand_over(tx, workspace, merged).await?;
+    }
+    for parted in &outcome.parted {
+        identities::hand_back(tx, workspace, parted).await?;
+        timeline::hand_back(tx, workspace, parted).await?;
+        history::hand_back(tx, workspace, parted).await?;
+        merges::undo(tx, seals, workspace, parted).await?;
+    }
+    let (made, refused) = (&outcome.merges, &outcome.refusals);
+    merges::record(tx, seals, workspace, made, refused, now_ms).await?;
+    identities::unlink(tx, seals, workspace, &outcome.unlinks).await?;
+    identities::meet(tx, seals, workspace, &outcome.encounters).await?;
     Ok(())
 }
 

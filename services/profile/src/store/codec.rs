@@ -10,7 +10,7 @@ use attune_vault::{IndexOf, KeyRing, Keys, Masters};
 use bytes::Bytes;
 use prost::Message;
 
-use crate::domain::{Identity, ProfileId, Record, record::Timed};
+use crate::domain::{Identity, Owner, ProfileId, Record, merge::Evidence, record::Timed};
 
 /// What a value is sealed as: it opens as nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Field {
     Identity,
     /// A value that a trait had.
     PastTrait,
+    /// What showed that two profiles are one person.
+    Evidence,
 }
 
 impl Field {
@@ -34,6 +36,7 @@ impl Field {
             Self::Recent => "recent",
             Self::Identity => "identity",
             Self::PastTrait => "past trait",
+            Self::Evidence => "evidence",
         }
     }
 }
@@ -190,6 +193,15 @@ impl Seals {
         decode(&plain, "a stored value of a trait")
     }
 
+    pub fn evidence_bytes(&self, owner: ProfileId, evidence: &Evidence) -> Result<Bytes, Error> {
+        self.seal(owner, Field::Evidence, &evidence.encode_to_vec())
+    }
+
+    pub fn evidence(&self, owner: ProfileId, sealed: &[u8]) -> Result<Evidence, Error> {
+        let plain = self.open(owner, Field::Evidence, sealed)?;
+        decode(&plain, "a stored merge's evidence")
+    }
+
     /// What an identifier is found by.
     pub fn identity_key(&self, identity: &Identity) -> String {
         self.identities.hash(identity.key())
@@ -245,6 +257,22 @@ pub fn profile_id_or_null(row: &Row, index: usize) -> Result<Option<ProfileId>, 
             .map_err(|_| broken(index, "a profile id", "other text"))
     })
     .transpose()
+}
+
+/// A living profile's id column and, after it, that of the origin: null where it is the
+/// same.
+pub fn owner(row: &Row, index: usize) -> Result<Owner, Error> {
+    let profile_id = profile_id(row, index)?;
+    let origin_id = profile_id_or_null(row, index + 1)?;
+    Ok(Owner {
+        profile_id,
+        origin_id: origin_id.unwrap_or(profile_id),
+    })
+}
+
+/// A column of `count(*)`.
+pub fn count(row: &Row, index: usize) -> Result<u32, Error> {
+    Ok(u32::try_from(row.get::<i64>(index)?).unwrap_or(u32::MAX))
 }
 
 fn decode<M: Message + Default>(bytes: &[u8], expected: &'static str) -> Result<M, Error> {

@@ -11,7 +11,12 @@ use crate::domain::ProfileId;
 
 /// Columns by which rows belong to a person. Each is dropped with its row where it holds
 /// an id of theirs; a table whose rows concern two people is named twice.
-const OWNED: [(&str, &str); 5] = [
+const OWNED: [(&str, &str); 10] = [
+    ("merges", "profile_id"),
+    ("merges", "merged_id"),
+    ("kept_apart", "profile_id"),
+    ("kept_apart", "other_id"),
+    ("encounters", "profile_id"),
     ("identities", "profile_id"),
     ("events", "profile_id"),
     ("messages", "profile_id"),
@@ -22,6 +27,9 @@ const OWNED: [(&str, &str); 5] = [
 /// Rows that one statement deletes at most are not bounded: a person's rows go together
 /// or not at all.
 pub async fn delete(tx: &mut Tx, workspace: &str, ids: &[ProfileId]) -> Result<(), Error> {
+    const MET: &str = "delete from encounters where workspace = $1 and key in \
+         (select key from identities where workspace = $1 and profile_id in list($2))";
+    tx.execute(MET, args![workspace, texts(ids)]).await?;
     for (table, column) in OWNED {
         let sql = format!("delete from {table} where workspace = $1 and {column} in list($2)");
         tx.execute(

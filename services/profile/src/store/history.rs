@@ -9,9 +9,15 @@ use bytes::Bytes;
 use super::{
     Turn,
     codec::{self, Codec, Seals},
+    profiles::texts,
     timeline::Place,
 };
-use crate::domain::{ProfileId, outcome::PastRow, record::Timed};
+use crate::domain::{
+    ProfileId,
+    merge::{Merged, Parted},
+    outcome::PastRow,
+    record::Timed,
+};
 
 /// Adds values, in their order.
 pub async fn append(
@@ -44,12 +50,12 @@ pub async fn append(
         .map(|(row, sequence)| {
             Ok(args![
                 workspace,
-                row.profile_id.to_string(),
+                row.owner.profile_id.to_string(),
                 &row.trait_id,
                 row.value.time_ms,
                 sequence,
-                row.origin_id.to_string(),
-                seals.trait_value_bytes(row.origin_id, &row.value)?,
+                row.owner.origin_id.to_string(),
+                seals.trait_value_bytes(row.owner.origin_id, &row.value)?,
             ])
         })
         .collect::<Result<_, Error>>()?;
@@ -57,16 +63,23 @@ pub async fn append(
 }
 
 /// Hands over all values of a merged profile.
-pub async fn hand_over(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    merged: ProfileId,
-    survivor: ProfileId,
-) -> Result<(), Error> {
+pub async fn hand_over(tx: &mut Tx, workspace: &Arc<str>, merged: &Merged) -> Result<(), Error> {
     const HAND_OVER: &str = "update trait_history set profile_id = $3 \
          where workspace = $1 and profile_id = $2";
-    let ids = args![workspace, merged.to_string(), survivor.to_string()];
-    tx.execute(HAND_OVER, ids).await.map(drop)
+    let (from, to) = (merged.merged.to_string(), merged.survivor.to_string());
+    tx.execute(HAND_OVER, args![workspace, from, to])
+        .await
+        .map(drop)
+}
+
+/// Hands back the values that came by a profile that is a person of its own again, and by
+/// those joined to it.
+pub async fn hand_back(tx: &mut Tx, workspace: &Arc<str>, parted: &Parted) -> Result<(), Error> {
+    const HAND_BACK: &str = "update trait_history set profile_id = $3 \
+         where workspace = $1 and profile_id = $2 and origin_id in list($4)";
+    let (from, to) = (parted.survivor.to_string(), parted.unmerged.to_string());
+    let args = args![workspace, from, to, texts(&parted.parts)];
+    tx.execute(HAND_BACK, args).await.map(drop)
 }
 
 /// Values of one trait before a place, newest first.

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod erasure;
 pub mod history;
 pub mod identities;
+pub mod merges;
 pub mod outbox;
 pub mod profiles;
 pub mod quality;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use attune_api::events::v1::{
-    LogEntry, ProfileErased, ProfileUpdated, ProfilesMerged, log_entry::Change,
+    LogEntry, ProfileErased, ProfileUpdated, ProfilesMerged, ProfilesUnmerged, log_entry::Change,
 };
 use attune_storage::{Error, LogRecord, Tx};
 use bytes::Bytes;
@@ -76,6 +76,10 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
         Told::Erased { profile_ids } => Change::ProfileErased(ProfileErased {
             profile_ids: profile_ids.iter().map(ToString::to_string).collect(),
         }),
+        Told::Unmerged { unmerged } => Change::ProfilesUnmerged(ProfilesUnmerged {
+            profile_id,
+            unmerged_profile_id: unmerged.to_string(),
+        }),
     };
     let entry = LogEntry {
         traceparent,
@@ -96,11 +100,20 @@ pub fn erased_in(entry: &[u8]) -> Vec<ProfileId> {
     }
 }
 
-/// The profile that an entry says was merged into its own; None if it says no such
-/// thing.
-pub fn merged_in(entry: &[u8]) -> Option<ProfileId> {
+/// What an entry says about another profile than its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    Merged(ProfileId),
+    Unmerged(ProfileId),
+}
+
+/// None if it says no such thing.
+pub fn other_in(entry: &[u8]) -> Option<Other> {
     match LogEntry::decode(entry).ok()?.change? {
-        Change::ProfilesMerged(merged) => merged.merged_profile_id.parse().ok(),
+        Change::ProfilesMerged(told) => told.merged_profile_id.parse().ok().map(Other::Merged),
+        Change::ProfilesUnmerged(told) => {
+            told.unmerged_profile_id.parse().ok().map(Other::Unmerged)
+        }
         _ => None,
     }
 }

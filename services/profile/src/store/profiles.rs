@@ -8,14 +8,16 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::codec::{self, Codec, Seals};
-use crate::domain::{ProfileId, Record, outcome::Stored, record::PERSONALIZATION};
+use crate::domain::{
+    ProfileId, Record, merge::Joined, people::Stored, record::PERSONALIZATION, standing::Standing,
+};
 
-/// What linking needs of a profile.
+/// What linking needs of a profile that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Existing {
     pub profile_id: ProfileId,
     pub merged_into: Option<ProfileId>,
-    pub known: bool,
+    pub standing: Standing,
     pub personalization: Option<bool>,
 }
 
@@ -24,7 +26,7 @@ pub struct Standing {
 pub struct ProfileRow {
     pub profile_id: ProfileId,
     pub merged_into: Option<ProfileId>,
-    pub known: bool,
+    pub standing: Standing,
     pub create_ms: i64,
     pub update_ms: i64,
     pub record: Record,
@@ -35,8 +37,8 @@ pub async fn standings(
     tx: &mut Tx,
     workspace: &Arc<str>,
     ids: &[ProfileId],
-) -> Result<Vec<Standing>, Error> {
-    const STANDINGS: &str = "select profile_id, merged_into, known, personalization \
+) -> Result<Vec<Existing>, Error> {
+    const STANDINGS: &str = "select profile_id, merged_into, personalization, known, shared,          apart, identity_count, profile_count \
          from profiles where workspace = $1 and profile_id in list($2)";
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -46,44 +48,83 @@ pub async fn standings(
         .await?;
     rows.iter()
         .map(|row| {
-            Ok(Standing {
+            Ok(Existing {
                 profile_id: codec::profile_id(row, 0)?,
                 merged_into: codec::profile_id_or_null(row, 1)?,
-                known: row.get(2)?,
-                personalization: row.get(3)?,
+                personalization: row.get(2)?,
+                standing: standing(row, 3)?,
             })
         })
         .collect()
 }
 
-/// What is stored of the profiles that exist.
+/// Its columns, from `first` on.
+fn standing(row: &Row, first: usize) -> Result<Standing, Error> {
+    let count = |index| row.get::<i64>(index).map(|n| u32::try_from(n).unwrap_or(0));
+    Ok(Standing {
+        known: row.get(first)?,
+        shared: row.get(first + 1)?,
+        apart: row.get(first + 2)?,
+        identities: count(first + 3)?,
+        profiles: count(first + 4)?,
+    })
+}
+
+/// What is stored of the profiles that exist, and of all that are part of them.
 pub async fn stored(
     tx: &mut Tx,
     seals: &mut Seals,
     workspace: &Arc<str>,
     ids: &[ProfileId],
 ) -> Result<FxHashMap<ProfileId, Stored>, Error> {
-    const STORED: &str = "select profile_id, known, create_ms, record \
+    const STORED: &str = "select profile_id, create_ms, merged_into, joined_into, joined_ms, \
+         record, own, known, shared, apart, identity_count, profile_count \
          from profiles where workspace = $1 and profile_id in list($2)";
+    const PARTS: &str = "select profile_id, create_ms, merged_into, joined_into, joined_ms, \
+         record, own, known, shared, apart, identity_count, profile_count \
+         from profiles where workspace = $1 and merged_into in list($2)";
     if ids.is_empty() {
         return Ok(FxHashMap::default());
     }
-    let rows = tx.fetch_all(STORED, args![workspace, texts(ids)]).await?;
+    let mut rows = tx.fetch_all(STORED, args![workspace, texts(ids)]).await?;
+    let mut whole = Vec::new();
+    for row in &rows {
+        if standing(row, 7)?.profiles > 1 {
+            whole.push(row.get::<String>(0)?);
+        }
+    }
+    if !whole.is_empty() {
+        rows.extend(tx.fetch_all(PARTS, args![workspace, whole]).await?);
+    }
+    let ids: Vec<_> = rows
+        .iter()
+        .map(|row| codec::profile_id(row, 0))
+        .collect::<Result<_, _>>()?;
     seals.add(tx, ids.iter().copied()).await?;
     rows.iter()
-        .map(|row| {
-            let profile_id = codec::profile_id(row, 0)?;
-            let stored = Stored {
-                known: row.get(1)?,
-                create_ms: row.get(2)?,
-                record: seals.record(profile_id, &row.get::<Bytes>(3)?)?,
-            };
-            Ok((profile_id, stored))
-        })
+        .zip(ids)
+        .map(|(row, id)| Ok((id, read_stored(row, id, seals)?)))
         .collect()
 }
 
-const COLUMNS: &str = "profile_id, merged_into, known, create_ms, update_ms, record";
+fn read_stored(row: &Row, profile_id: ProfileId, seals: &Seals) -> Result<Stored, Error> {
+    let own: Option<Bytes> = row.get(6)?;
+    let joined = match (codec::profile_id_or_null(row, 3)?, row.get(4)?) {
+        (Some(into), Some(time_ms)) => Some(Joined { into, time_ms }),
+        _ => None,
+    };
+    Ok(Stored {
+        create_ms: row.get(1)?,
+        merged_into: codec::profile_id_or_null(row, 2)?,
+        joined,
+        record: seals.record(profile_id, &row.get::<Bytes>(5)?)?,
+        own: own.map(|own| seals.record(profile_id, &own)).transpose()?,
+        standing: standing(row, 7)?,
+    })
+}
+
+const COLUMNS: &str = "profile_id, merged_into, create_ms, update_ms, record, \
+     known, shared, apart, identity_count, profile_count";
 
 /// One row, also of a merged profile.
 pub async fn row(
@@ -194,10 +235,10 @@ async fn read(
             Ok(ProfileRow {
                 profile_id,
                 merged_into: codec::profile_id_or_null(row, 1)?,
-                known: row.get(2)?,
-                create_ms: row.get(3)?,
-                update_ms: row.get(4)?,
-                record: seals.record(profile_id, &row.get::<Bytes>(5)?)?,
+                create_ms: row.get(2)?,
+                update_ms: row.get(3)?,
+                record: seals.record(profile_id, &row.get::<Bytes>(4)?)?,
+                standing: standing(row, 5)?,
             })
         })
         .collect()
@@ -216,45 +257,54 @@ pub async fn put<'a>(
         columns: &[
             ("workspace", Kind::Text),
             ("profile_id", Kind::Text),
-            ("known", Kind::Bool),
             ("personalization", Kind::Bool),
+            ("merged_into", Kind::Text),
+            ("joined_into", Kind::Text),
+            ("joined_ms", Kind::Int),
             ("create_ms", Kind::Int),
             ("update_ms", Kind::Int),
             ("record", Kind::Bytes),
+            ("own", Kind::Bytes),
+            ("known", Kind::Bool),
+            ("shared", Kind::Bool),
+            ("apart", Kind::Bool),
+            ("identity_count", Kind::Int),
+            ("profile_count", Kind::Int),
         ],
         tail: "on conflict (workspace, profile_id) do update set \
-               known = excluded.known, personalization = excluded.personalization, \
-               create_ms = excluded.create_ms, update_ms = excluded.update_ms, \
-               record = excluded.record",
+               personalization = excluded.personalization, \
+               merged_into = excluded.merged_into, joined_into = excluded.joined_into, \
+               joined_ms = excluded.joined_ms, create_ms = excluded.create_ms, \
+               update_ms = excluded.update_ms, record = excluded.record, \
+               own = excluded.own, known = excluded.known, shared = excluded.shared, \
+               apart = excluded.apart, identity_count = excluded.identity_count, \
+               profile_count = excluded.profile_count",
     };
     let rows = profiles
         .map(|(profile_id, stored)| {
+            let standing = stored.standing;
+            let own = stored.own.as_ref();
+            let own = own.map(|own| seals.record_bytes(*profile_id, own));
             Ok(args![
                 workspace,
                 profile_id.to_string(),
-                stored.known,
                 stored.record.granted(PERSONALIZATION),
+                stored.merged_into.map(|id| id.to_string()),
+                stored.joined.map(|joined| joined.into.to_string()),
+                stored.joined.map(|joined| joined.time_ms),
                 stored.create_ms,
                 now_ms,
                 seals.record_bytes(*profile_id, &stored.record)?,
+                own.transpose()?,
+                standing.known,
+                standing.shared,
+                standing.apart,
+                standing.identities,
+                standing.profiles,
             ])
         })
         .collect::<Result<_, Error>>()?;
     tx.insert_many(&PUT, rows).await.map(drop)
-}
-
-/// Makes an id, and all that led to it, lead to another.
-pub async fn lead_to(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    merged: ProfileId,
-    survivor: ProfileId,
-    now_ms: i64,
-) -> Result<(), Error> {
-    const LEAD: &str = "update profiles set merged_into = $3, update_ms = $4 \
-         where workspace = $1 and (profile_id = $2 or merged_into = $2)";
-    let args = args![workspace, merged.to_string(), survivor.to_string(), now_ms];
-    tx.execute(LEAD, args).await.map(drop)
 }
 
 pub fn texts(ids: &[ProfileId]) -> Vec<String> {

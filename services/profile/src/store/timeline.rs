@@ -11,7 +11,12 @@ use super::{
     codec::{self, Codec, Field, Seals},
     profiles::texts,
 };
-use crate::domain::{ProfileId, outcome::TimelineRow, snapshot::EncodedEvent};
+use crate::domain::{
+    ProfileId,
+    merge::{Merged, Parted},
+    outcome::TimelineRow,
+    snapshot::EncodedEvent,
+};
 
 /// Messages seen before, and whose they are now.
 pub async fn seen(
@@ -55,6 +60,7 @@ pub async fn append(
         columns: &[
             ("workspace", Kind::Text),
             ("profile_id", Kind::Text),
+            ("origin_id", Kind::Text),
             ("time_ms", Kind::Int),
             ("sequence", Kind::Int),
             ("event_id", Kind::Text),
@@ -69,17 +75,18 @@ pub async fn append(
         .iter()
         .zip(sequence..)
         .map(|(row, sequence)| {
-            let (owner, event) = (row.profile_id, &row.event);
+            let (origin_id, event) = (row.owner.origin_id, &row.event);
             Ok(args![
                 workspace,
-                owner.to_string(),
+                row.owner.profile_id.to_string(),
+                row.owner.origin_column(),
                 event.time_ms,
                 sequence,
                 seals.message_key(&event.event_id),
                 &event.kind,
                 event.receive_ms,
-                seals.seal(owner, Field::Event, &event.encoded)?,
-                seals.seal(owner, Field::Recent, &event.recent.bytes)?,
+                seals.seal(origin_id, Field::Event, &event.encoded)?,
+                seals.seal(origin_id, Field::Recent, &event.recent.bytes)?,
             ])
         })
         .collect::<Result<_, Error>>()?;
@@ -115,17 +122,25 @@ pub async fn remember(
 }
 
 /// Hands over all events of a merged profile.
-pub async fn hand_over(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    merged: ProfileId,
-    survivor: ProfileId,
-) -> Result<(), Error> {
+pub async fn hand_over(tx: &mut Tx, workspace: &Arc<str>, merged: &Merged) -> Result<(), Error> {
     const HAND_OVER: &str = "update events \
          set profile_id = $3, origin_id = coalesce(origin_id, $2) \
          where workspace = $1 and profile_id = $2";
-    let ids = args![workspace, merged.to_string(), survivor.to_string()];
-    tx.execute(HAND_OVER, ids).await.map(drop)
+    let (from, to) = (merged.merged.to_string(), merged.survivor.to_string());
+    tx.execute(HAND_OVER, args![workspace, from, to])
+        .await
+        .map(drop)
+}
+
+/// Hands back the events that came by a profile that is a person of its own again, and by
+/// those joined to it.
+pub async fn hand_back(tx: &mut Tx, workspace: &Arc<str>, parted: &Parted) -> Result<(), Error> {
+    const HAND_BACK: &str = "update events \
+         set profile_id = $3, origin_id = nullif(origin_id, $3) \
+         where workspace = $1 and profile_id = $2 and origin_id in list($4)";
+    let (from, to) = (parted.survivor.to_string(), parted.unmerged.to_string());
+    let args = args![workspace, from, to, texts(&parted.parts)];
+    tx.execute(HAND_BACK, args).await.map(drop)
 }
 
 /// The newest events as snapshots hold them, newest first.

@@ -103,7 +103,7 @@ impl Rig {
         let workspace: Arc<str> = WORKSPACE.into();
         let declared = shared.declared.current(&shared.database, &workspace);
         let schema = declared.await.unwrap().schema.clone();
-        let Ok(messages) = messages(sent, &shared.config, &schema, self.now_ms) else {
+        let Ok(messages) = messages(sent, shared.rules(&schema), self.now_ms) else {
             panic!("valid messages are refused");
         };
         let submission = Submission {
@@ -140,7 +140,7 @@ impl Rig {
     /// Items of the events that decisions see.
     async fn recent(&self, who: &str) -> Vec<String> {
         let (namespace, value) = who.split_once(':').unwrap();
-        let identity = Identity::new(namespace, value).unwrap();
+        let identity = Identity::of(namespace, value);
         let subject = Subject::Identity(identity);
         let answer = self.service.snapshot(WORKSPACE, subject).await.unwrap();
         let snapshot = Snapshot::decode(answer.snapshot).unwrap();
