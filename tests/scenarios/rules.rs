@@ -12,6 +12,7 @@ on_both_topologies!(
     rules_take_effect_and_say_so,
     a_rule_applies_only_where_it_says,
     a_broken_expression_is_refused_with_its_place,
+    a_misspelt_name_is_refused_once_names_are_declared,
     a_rule_goes_from_draft_to_publication_and_back,
     a_rule_keeps_to_its_hours_and_gives_way_in_its_group,
 );
@@ -142,6 +143,59 @@ async fn a_broken_expression_is_refused_with_its_place(topology: Topology) {
     for field in ["rule.when", "rule.where", "rule.action.boost.factor"] {
         assert!(fields.contains(&field), "{field} is not among {fields:?}");
     }
+}
+
+async fn a_misspelt_name_is_refused_once_names_are_declared(topology: Topology) {
+    let deployment = Deployment::start(topology).await;
+    let api = deployment.api();
+    let rule = |when: &str| json!({"when": when, "action": {"boost": {"factor": 2}}});
+    let misspelt = r#"profile.pln == "gold""#;
+    // Anything goes as long as nothing is declared.
+    let made = api.post("/v1/rules?ruleId=early", rule(misspelt)).await;
+    assert!(made.is_ok(), "{}", made.text);
+    let declared = json!({"type": "TRAIT_ENUM", "enumValues": ["gold", "basic"]});
+    api.post("/v1/traits?traitId=plan", declared).await.ok();
+    let declared =
+        json!({"closed": true, "properties": [{"name": "stars", "type": "TRAIT_NUMBER"}]});
+    api.post("/v1/eventTypes?eventTypeId=rated", declared)
+        .await
+        .ok();
+    let refused = [
+        (misspelt, "did you mean `plan`?"),
+        (r#"profile.plan == "golden""#, "golden"),
+        ("profile.plan > 3.0", "number"),
+        (r#"events("ratd").exists()"#, "did you mean `rated`?"),
+        (
+            r#"events("rated").where(e, e.star > 3.0).exists()"#,
+            "did you mean `stars`?",
+        ),
+    ];
+    for (when, hint) in refused {
+        let answer = api.post("/v1/rules?ruleId=late", rule(when)).await;
+        assert_eq!(answer.reason(), "INVALID_FIELDS", "{when}: {}", answer.text);
+        assert_eq!(answer.violations(), ["rule.when"], "{when}");
+        assert!(answer.text.contains(hint), "{when}: {}", answer.text);
+    }
+    let known = r#"profile.plan == "gold" && events("rated").within("7d").avg("stars") > 3.0"#;
+    let made = api.post("/v1/rules?ruleId=late", rule(known)).await;
+    assert!(made.is_ok(), "{}", made.text);
+    // Its scorer's terms are held against the same names.
+    let strategy = json!({"scorer": {"terms": [{"expression": "profile.pln == \"gold\" ? 1.0 : 0.0", "weight": 1}]}});
+    let answer = api.post("/v1/strategies?strategyId=scored", strategy).await;
+    assert!(
+        answer.text.contains("did you mean `plan`?"),
+        "{}",
+        answer.text
+    );
+    // What it says of people breaks the same declarations.
+    let identify = json!({"userId": "hans", "traits": {"plan": "golden"}});
+    let answer = api.post("/v1/identify", identify).await;
+    assert_eq!(answer.violations(), ["traits.plan"], "{}", answer.text);
+    let track = json!({"userId": "hans", "event": "Rated", "properties": {"star": 5}});
+    let answer = api.post("/v1/track", track).await;
+    assert_eq!(answer.violations(), ["properties.star"], "{}", answer.text);
+    let report = api.get("/v1/traits:quality").await.ok();
+    assert_eq!(report["traits"][0]["rejectedCount"], json!("1"), "{report}");
 }
 
 fn pinned(item: &str) -> Value {

@@ -1,7 +1,7 @@
 //! What is right for this person here, and why: the rule base, the models that learn
 //! from behaviour, decisions and their outcomes. Decides from memory alone; asks the
-//! other services only for their logs, and the catalog for its item types when an
-//! expression is saved.
+//! other services only for their logs, and the catalog and the profile service for what
+//! is declared when an expression is saved.
 
 mod config;
 mod convert;
@@ -172,7 +172,9 @@ impl RuleEngine {
     /// tasks shut down.
     pub fn start(&self, tasks: &Tasks, peers: &Peers) {
         let inner = &self.0;
-        inner.rules.connect(peers.catalog.clone());
+        inner
+            .rules
+            .connect(peers.catalog.clone(), peers.profile.clone());
         inner.simulator.connect(peers.profile.clone());
         inner.decision_log.start(tasks);
         let counting = Arc::clone(&inner.reports).follow(tasks.clone());

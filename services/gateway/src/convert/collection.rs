@@ -86,6 +86,9 @@ pub fn message(sent: BatchMessage, setting: &Setting) -> (IngestMessage, Shape) 
         time: Some(from_ms(time_ms)),
         receive_time: Some(from_ms(setting.receive_ms)),
         channel: channel(context.as_ref()),
+        source: text(context.as_ref(), "source")
+            .unwrap_or_default()
+            .to_owned(),
         context,
         kind,
         ..IngestMessage::default()

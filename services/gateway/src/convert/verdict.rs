@@ -49,7 +49,7 @@ fn renamed(status: Status, rename: impl Fn(usize, &str) -> Option<Renamed>) -> S
 /// The caller's name of a message's field, and a rule in the caller's words where the
 /// profile service's would not do.
 fn rename_field(field: &str, shape: &Shape) -> Renamed {
-    const PREFIXES: [(&str, &str); 10] = [
+    const PREFIXES: [(&str, &str); 11] = [
         ("identify.traits", "traits"),
         ("event.properties", "properties"),
         ("event.name", "event"),
@@ -59,6 +59,7 @@ fn rename_field(field: &str, shape: &Shape) -> Renamed {
         ("receive_time", "timestamp"),
         ("time", "timestamp"),
         ("channel", "context.channel"),
+        ("source", "context.source"),
         ("profile_id", "user_id"),
     ];
     match field {

@@ -10,6 +10,7 @@ use attune_api::{
 };
 use attune_errors::Violations;
 use attune_expr::is_identifier;
+use attune_rpc::Caller;
 use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind as ValueKind};
 
@@ -29,6 +30,16 @@ pub const MESSAGES_MAX: usize = 1_000;
 const MESSAGE_ID_CHARS_MAX: usize = 256;
 const TRAIT_ID_CHARS_MAX: usize = 128;
 const SOURCE_CHARS_MAX: usize = 128;
+
+/// Messages whose senders do not say what they are, as from the key they came with.
+pub fn named(mut sent: Vec<IngestMessage>, caller: &Caller) -> Vec<IngestMessage> {
+    if let Some(actor) = &caller.actor {
+        for message in sent.iter_mut().filter(|message| message.source.is_empty()) {
+            actor.as_str().clone_into(&mut message.source);
+        }
+    }
+    sent
+}
 
 /// What is wrong with messages.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use futures::{Stream, TryStreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Rpc, traceparent};
+use crate::convert::message;
 
 /// Requests of one stream that are on their way to the database at a time. Enough for
 /// the next batch to wait while one is written; whoever does not read results is not
@@ -32,18 +33,19 @@ impl ImportService for Rpc {
     ) -> Result<Response<Responses>, Status> {
         let caller = Caller::of(&request)?;
         let workspace: Arc<str> = Arc::from(caller.workspace.as_str());
-        let (service, trace, id) = (self.0.clone(), traceparent(), caller.request_id);
+        let (service, trace) = (self.0.clone(), traceparent());
         let responses = request
             .into_inner()
             .map_ok(move |request| {
                 let (service, workspace) = (service.clone(), workspace.clone());
-                let (trace, id) = (trace.clone(), id.clone());
+                let (trace, caller) = (trace.clone(), caller.clone());
                 async move {
                     let now_ms = time::now_ms();
-                    let imported = service.import(&workspace, request.messages, &trace, now_ms);
+                    let sent = message::named(request.messages, &caller);
+                    let imported = service.import(&workspace, sent, &trace, now_ms);
                     match imported.await {
                         Ok(results) => Ok(ImportMessagesResponse { results }),
-                        Err(error) => Err(error.into_status(id.as_str())),
+                        Err(error) => Err(error.into_status(caller.request_id.as_str())),
                     }
                 }
             })

@@ -114,7 +114,7 @@ impl ProfileService for Rpc {
     ) -> Result<Response<IngestResponse>, Status> {
         let caller = Caller::of(&request)?;
         let result = async {
-            let sent = request.into_inner().messages;
+            let sent = convert::message::named(request.into_inner().messages, &caller);
             let now_ms = attune_api::time::now_ms();
             let workspace: Arc<str> = Arc::from(caller.workspace.as_str());
             let shared = &self.0.shared;

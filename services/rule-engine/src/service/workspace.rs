@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 
-use super::{parts::Parts, people::People};
+use super::{parts::Parts, people::People, rules::Declared};
 use crate::{
     config::Config,
     domain::{
@@ -51,6 +51,8 @@ pub struct State {
     /// Held while someone edits the rule base, from looking at it to the commit.
     pub editing: tokio::sync::Mutex<()>,
     item_types: RwLock<BTreeMap<String, ItemType>>,
+    /// What the profile service declares of people.
+    pub declared: ArcSwap<Declared>,
     pub similar: Similar,
     types_version: AtomicU64,
     /// By source text.
@@ -73,6 +75,7 @@ impl State {
             parts: Mutex::default(),
             editing: tokio::sync::Mutex::default(),
             item_types: RwLock::default(),
+            declared: ArcSwap::default(),
             types_version: AtomicU64::new(0),
             similar: Similar::new(config.similar_items_max),
             request_filters: Cache::new(REQUEST_FILTERS_MAX),

@@ -64,6 +64,9 @@ impl Rules {
         state: &Arc<State>,
         to_check: ToCheck,
     ) -> Result<Vec<Claim>, Error> {
+        let conditions = to_check.rules.iter().map(|rule| rule.when.as_str());
+        let conditions: Vec<&str> = conditions.collect();
+        self.profile.learn(caller, state, &conditions).await;
         let to_check = Arc::new(to_check);
         if let Ok(claims) = check_aside(state, &to_check).await? {
             return Ok(claims);

@@ -3,6 +3,7 @@
 //! in force in memory when the caller is answered.
 
 mod check;
+mod declared;
 mod edit;
 mod learn;
 
@@ -22,6 +23,8 @@ use attune_storage::{
 use prost_types::FieldMask;
 
 use super::workspace::Workspaces;
+pub use declared::Declared;
+use declared::Profile;
 pub use edit::Wanted;
 use learn::Catalog;
 pub use part::{Part, Vocabularies};
@@ -35,6 +38,7 @@ pub struct Rules {
     database: Database,
     workspaces: Arc<Workspaces>,
     catalog: Catalog,
+    profile: Profile,
 }
 
 impl Rules {
@@ -45,12 +49,14 @@ impl Rules {
             database: database.clone(),
             workspaces: Arc::clone(workspaces),
             catalog: Catalog::default(),
+            profile: Profile::default(),
         }
     }
 
-    /// From now on the catalog can be asked.
-    pub fn connect(&self, catalog: Channel) {
+    /// From now on the catalog and the profile service can be asked.
+    pub fn connect(&self, catalog: Channel, profile: Channel) {
         self.catalog.connect(catalog);
+        self.profile.connect(profile);
     }
 
     pub async fn create<P: Part>(
@@ -108,6 +114,7 @@ impl Rules {
     ) -> Result<(), Error> {
         let expressions = resource.item_expressions();
         self.catalog.learn_names(caller, state, &expressions).await;
+        self.profile.learn(caller, state, &expressions).await;
         let ids = resource.item_ids();
         self.catalog.learn_items(caller, state, &ids).await
     }

@@ -53,9 +53,11 @@ pub struct Vocabularies {
 }
 
 impl Vocabularies {
-    /// As long as no item type is known, any characteristic may be named.
+    /// As long as no item type is known, any characteristic may be named; the same goes
+    /// for what may be declared of people.
     pub fn of(state: &State) -> Self {
         let types = state.item_types();
+        let people = state.declared.load();
         let declare = |vocabulary: Vocabulary| {
             if types.is_empty() {
                 vocabulary
@@ -64,9 +66,9 @@ impl Vocabularies {
             }
         };
         Self {
-            subject: Vocabulary::subject(),
+            subject: people.limit(Vocabulary::subject()),
             item: declare(Vocabulary::item()),
-            both: declare(Vocabulary::subject_and_item()),
+            both: people.limit(declare(Vocabulary::subject_and_item())),
         }
     }
 }
