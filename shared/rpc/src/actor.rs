@@ -58,3 +58,25 @@ impl fmt::Debug for Actor {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_visible_ascii_of_some_length_names_anybody() {
+        let longest = "k".repeat(128);
+        for id in [
+            "bootstrap",
+            "0198c2c3-0000-7000-8000-000000000001",
+            &longest,
+        ] {
+            assert_eq!(Actor::key(id).unwrap().as_str(), id);
+        }
+        let too_long = "k".repeat(129);
+        for id in ["", "two words", "é", "line\nbreak", &too_long] {
+            assert_eq!(Actor::key(id), Err(InvalidActor), "{id:?}");
+        }
+        assert_eq!(Actor::subject().as_str(), Actor::SUBJECT);
+    }
+}

@@ -8,7 +8,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use attune_errors::{Reason, metadata_of, reason_of, retry_after_of, violations_of};
-use attune_rpc::{Caller, Channel, Internal, PeerToken, Workspace, system_request};
+use attune_rpc::{Actor, Caller, Channel, Internal, PeerToken, Workspace, system_request};
 use support::{Rig, TOKEN, Topology, ask, read, soon};
 use tonic::{Code, Request};
 
@@ -30,6 +30,21 @@ async fn the_caller_arrives_with_workspace_request_id_and_deadline() {
         assert_eq!(seen.decision_id, caller.request_id.as_str(), "{topology:?}");
         let left_ms: i64 = seen.strategy.parse().unwrap();
         assert!((1..=5000).contains(&left_ms), "{topology:?}: {left_ms}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asked_is_named_until_a_service_asks_for_itself() {
+    for topology in BOTH {
+        let rig = Rig::new(topology).await;
+        let mut caller = caller();
+        caller.actor = Some(Actor::key("key-1").unwrap());
+        for (caller, expected) in [(&caller, "key-1"), (&caller.unattended(), "")] {
+            let request = caller.request(ask("describe"));
+            let answer = rig.decisions().decide(request).await.unwrap().into_inner();
+            let seen = &answer.placements[0];
+            assert_eq!(seen.slots[0].item_id, expected, "{topology:?}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use attune_api::{
     },
     rules::v1::{
         DecideRequest, DecideResponse, Decision, GetDecisionRequest, PlacementDecision,
-        RecordOutcomesRequest, RecordOutcomesResponse,
+        RecordOutcomesRequest, RecordOutcomesResponse, Slot,
         decision_service_client::DecisionServiceClient,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
@@ -95,7 +95,13 @@ fn describe(request: &Request<DecideRequest>) -> Result<Response<DecideResponse>
     let left_ms = caller
         .time_left()
         .map_or(-1, |left| left.as_millis() as i64);
+    let actor = caller.actor.as_ref();
+    let asked = Slot {
+        item_id: actor.map(ToString::to_string).unwrap_or_default(),
+        ..Default::default()
+    };
     let seen = PlacementDecision {
+        slots: vec![asked],
         placement: caller.workspace.to_string(),
         decision_id: caller.request_id.to_string(),
         strategy: left_ms.to_string(),
