@@ -15,7 +15,7 @@ use quick_cache::{Weighter, sync::Cache};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    domain::windows::{Column, ColumnKind, Windows},
+    domain::windows::{Column, ColumnKind, Question, Windows},
     memory::Key,
     store::Turn,
 };
@@ -29,15 +29,24 @@ const QUESTIONS_MAX: usize = 100_000;
 #[derive(Debug, Clone, Copy)]
 struct Bytes;
 
-impl Weighter<Key, Arc<Windows>> for Bytes {
-    fn weight(&self, _: &Key, windows: &Arc<Windows>) -> u64 {
-        ENTRY_BYTES + windows.size() as u64
+impl Weighter<Key, Held> for Bytes {
+    fn weight(&self, _: &Key, held: &Held) -> u64 {
+        ENTRY_BYTES + held.windows.size() as u64
     }
+}
+
+/// The columns of one person.
+#[derive(Debug, Clone)]
+struct Held {
+    windows: Arc<Windows>,
+    /// Of the declarations for which they were kept up to date: for others, some write
+    /// may have passed them by.
+    revision: i64,
 }
 
 /// The columns of people in use.
 pub struct HeldHistories {
-    windows: Cache<Key, Arc<Windows>, Bytes>,
+    windows: Cache<Key, Held, Bytes>,
     /// What answers a question; None where only events do.
     columns: RwLock<FxHashMap<Arc<Aggregate>, Option<Column>>>,
     /// The last number of the turn that they are true of.
@@ -69,14 +78,14 @@ impl HeldHistories {
     }
 
     /// What is held of a person, who is then no longer held.
-    pub fn take(&self, key: Key) -> Option<Windows> {
-        let (_, windows) = self.windows.remove(&key)?;
-        Some(Arc::unwrap_or_clone(windows))
+    pub fn take(&self, key: Key, revision: i64) -> Option<Arc<Windows>> {
+        let (_, held) = self.windows.remove(&key)?;
+        (held.revision == revision).then_some(held.windows)
     }
 
     /// After the commit of what was taken.
-    pub fn give_back(&self, key: Key, windows: Windows) {
-        self.windows.insert(key, Arc::new(windows));
+    pub fn give_back(&self, key: Key, revision: i64, windows: Arc<Windows>) {
+        self.windows.insert(key, Held { windows, revision });
     }
 
     /// Events of a person went or came otherwise than by being written.
@@ -88,10 +97,14 @@ impl HeldHistories {
         self.windows.clear();
     }
 
-    /// The column that answers a question.
-    pub fn column(&self, aggregate: &Arc<Aggregate>) -> Option<Column> {
+    /// With the column that answers it, which people whose columns are held share.
+    pub fn question(&self, aggregate: &Arc<Aggregate>) -> Question {
+        let question = |column| Question {
+            aggregate: aggregate.clone(),
+            column,
+        };
         if let Some(column) = self.columns.read().get(aggregate) {
-            return column.clone();
+            return question(column.clone());
         }
         let column = aggregate.source().map(|source| Column {
             source: Arc::new(source),
@@ -102,6 +115,6 @@ impl HeldHistories {
             columns.clear();
         }
         columns.insert(aggregate.clone(), column.clone());
-        column
+        question(column)
     }
 }

@@ -1,7 +1,7 @@
 //! A person as expressions see them: traits, given and computed, segments, consents and
 //! history, as of one moment. Borrows what it shows and knows nothing of where it is from.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use attune_api::profile::v1::RecentEvent;
 use attune_expr::{Aggregate, Change, ContextField, EventRef, Scope, Value, recent_events};
@@ -11,7 +11,8 @@ use super::{Record, snapshot::DefaultConsent, windows::Windows};
 /// What of a history expressions ask about.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    pub windows: Windows,
+    /// Shared with whoever holds them until the next write.
+    pub windows: Arc<Windows>,
     /// The newest first: for questions that columns cannot answer, such as for an order
     /// of events or with a filter that reads a trait.
     pub events: Vec<RecentEvent>,

@@ -146,6 +146,7 @@ impl Shared {
         for id in profile_ids {
             let key = self.memory.profile_key(workspace, *id);
             self.memory.forget_profile(key);
+            self.histories.forget(key);
         }
     }
 }

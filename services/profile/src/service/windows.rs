@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use attune_api::profile::v1::RecentEvent;
-use attune_expr::{Aggregate, EventRef};
+use attune_expr::EventRef;
 use attune_storage::Tx;
 use prost::Message as _;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -17,7 +17,7 @@ use crate::{
         ProfileId,
         outcome::TimelineRow,
         scope::History,
-        windows::{Column, Windows, since_ms},
+        windows::{Column, Question, Windows, since_ms},
     },
     store::{
         Turn,
@@ -34,7 +34,7 @@ const EVENTS_MAX: usize = 50_000;
 #[derive(Debug)]
 pub struct Wanted {
     pub profile_id: ProfileId,
-    pub aggregates: Vec<Arc<Aggregate>>,
+    pub questions: Arc<[Question]>,
     pub past: Since,
 }
 
@@ -55,7 +55,7 @@ pub struct Writing<'w> {
     pub tx: &'w mut Tx,
     pub seals: &'w mut Seals,
     pub workspace: &'w Arc<str>,
-    pub turn: &'w Turn,
+    pub turn: Turn,
     pub timeline: &'w [TimelineRow],
     pub now_ms: i64,
 }
@@ -63,6 +63,8 @@ pub struct Writing<'w> {
 /// The histories of some people, for as long as a write.
 #[derive(Debug, Default)]
 pub struct Histories {
+    /// Of the declarations that were asked for.
+    revision: i64,
     people: FxHashMap<ProfileId, History>,
     /// Whose columns are worth holding.
     active: FxHashSet<ProfileId>,
@@ -73,11 +75,24 @@ pub struct Histories {
 impl Histories {
     /// What is asked of each of the people, once.
     pub async fn prepare(writing: Writing<'_>, wanted: &[Wanted]) -> Result<Self, Error> {
-        let mut histories = Self::default();
+        let mut histories = Self {
+            revision: writing.turn.revision,
+            ..Self::default()
+        };
         histories.take_held(&writing, wanted);
         let missing = histories.missing(&writing, wanted);
         histories.read(writing, missing).await?;
         Ok(histories)
+    }
+
+    /// Of events, each person's the newest first, that are looked at one by one.
+    pub fn of_events(events: Vec<(ProfileId, RecentEvent)>) -> Self {
+        let mut histories = Self::default();
+        for (profile_id, event) in events {
+            let history = histories.people.entry(profile_id).or_default();
+            history.events.push(event);
+        }
+        histories
     }
 
     pub fn of(&self, profile_id: ProfileId) -> &History {
@@ -85,11 +100,12 @@ impl Histories {
     }
 
     /// After the commit: holds the columns of those who are about.
-    pub fn keep(self, shared: &Shared, workspace: &str) {
-        for (profile_id, history) in self.people {
-            if self.active.contains(&profile_id) && !history.windows.is_empty() {
-                let key = shared.memory.profile_key(workspace, profile_id);
-                shared.histories.give_back(key, history.windows);
+    pub fn keep(&self, shared: &Shared, workspace: &str) {
+        for (profile_id, history) in &self.people {
+            if self.active.contains(profile_id) && !history.windows.is_empty() {
+                let key = shared.memory.profile_key(workspace, *profile_id);
+                let windows = history.windows.clone();
+                shared.histories.give_back(key, self.revision, windows);
             }
         }
     }
@@ -100,11 +116,12 @@ impl Histories {
             shared, workspace, ..
         } = writing;
         if !shared.database.is_embedded() {
-            shared.histories.enter(writing.turn);
+            shared.histories.enter(&writing.turn);
         }
+        let revision = self.revision;
         let held = |profile_id| {
             let key = shared.memory.profile_key(workspace, profile_id);
-            shared.histories.take(key)
+            shared.histories.take(key, revision)
         };
         for Wanted {
             profile_id, past, ..
@@ -129,7 +146,7 @@ impl Histories {
                 && history.windows.read_type(&row.event.kind)
                 && let Ok(event) = RecentEvent::decode(row.event.recent.bytes.clone())
             {
-                history.windows.add(EventRef::from(&event));
+                Arc::make_mut(&mut history.windows).add(EventRef::from(&event));
             }
         }
     }
@@ -141,12 +158,12 @@ impl Histories {
             let history = self.people.entry(wanted.profile_id).or_default();
             let mut columns: FxHashMap<Column, i64> = FxHashMap::default();
             let mut events: FxHashMap<String, i64> = FxHashMap::default();
-            for aggregate in &wanted.aggregates {
+            for Question { aggregate, column } in wanted.questions.iter() {
                 let since_ms = since_ms(aggregate, writing.now_ms);
-                match writing.shared.histories.column(aggregate) {
+                match column {
                     Some(_) if history.windows.cover(aggregate, writing.now_ms) => {}
                     Some(column) => {
-                        let held = columns.entry(column).or_insert(since_ms);
+                        let held = columns.entry(column.clone()).or_insert(since_ms);
                         *held = since_ms.min(*held);
                     }
                     None => {
@@ -187,7 +204,7 @@ impl Histories {
         .await?;
         for (profile_id, open) in missing.of {
             let history = self.people.entry(profile_id).or_default();
-            history.windows.absorb(open.windows);
+            Arc::make_mut(&mut history.windows).absorb(open.windows);
             history.events = newest_first(open.events);
         }
         Ok(())
@@ -234,32 +251,32 @@ impl Missing {
         if columns.is_empty() && types.is_empty() {
             return;
         }
-        let mut open = Open {
+        if wanted.past != Since::None {
+            self.past.profile_ids.push(wanted.profile_id);
+            let of_columns = columns.iter().map(|(c, ms)| (c.source.event_type(), *ms));
+            let of_events = types
+                .iter()
+                .map(|(event_type, ms)| (event_type.as_str(), *ms));
+            for (event_type, since_ms) in of_columns.chain(of_events) {
+                self.past.since_ms = self.past.since_ms.min(since_ms);
+                if !self.past.types.iter().any(|known| known == event_type) {
+                    self.past.types.push(event_type.to_owned());
+                }
+            }
+        }
+        let open = self.of.entry(wanted.profile_id).or_insert_with(|| Open {
             windows: Windows::default(),
-            types,
+            types: FxHashMap::default(),
             events: Vec::new(),
             past: wanted.past,
-        };
-        let past = &mut self.past;
-        let mut read = |event_type: &str, since_ms: i64| {
-            past.since_ms = past.since_ms.min(since_ms);
-            if !past.types.iter().any(|known| known == event_type) {
-                past.types.push(event_type.to_owned());
-            }
-        };
-        if wanted.past != Since::None {
-            for (column, since_ms) in &columns {
-                read(column.source.event_type(), *since_ms);
-            }
-            for (event_type, since_ms) in &open.types {
-                read(event_type, *since_ms);
-            }
-            past.profile_ids.push(wanted.profile_id);
-        }
+        });
         for (column, since_ms) in columns {
             open.windows.put(column, since_ms, now_ms, []);
         }
-        self.of.insert(wanted.profile_id, open);
+        for (event_type, since_ms) in types {
+            let held = open.types.entry(event_type).or_insert(since_ms);
+            *held = since_ms.min(*held);
+        }
     }
 }
 

@@ -187,8 +187,8 @@ impl Default for Past {
     }
 }
 
-/// Events in one page of a [`Past`].
-const PAST_PAGE: i64 = 10_000;
+/// Events of a [`Past`] that are read at once.
+const PAST_PAGE: usize = 10_000;
 
 /// Shows a part of the past, each person's oldest first and of one time as they were
 /// written, with whatever this write has added to it.
@@ -199,42 +199,86 @@ pub async fn past(
     past: &Past,
     mut show: impl FnMut(ProfileId, RecentEvent),
 ) -> Result<(), Error> {
-    const PAST: &str = "select profile_id, time_ms, sequence, coalesce(origin_id, profile_id), recent \
+    // Without a place to go on from: SQLite would look there instead of for the people.
+    const PAST: &str = "select coalesce(origin_id, profile_id), recent, profile_id \
          from events \
          where workspace = $1 and profile_id in list($2) and type in list($3) \
-         and time_ms >= $4 and (profile_id > $5 or (profile_id = $5 \
-         and (time_ms > $6 or (time_ms = $6 and sequence > $7)))) \
-         order by profile_id, time_ms, sequence limit $8";
+         and time_ms >= $4 order by profile_id, time_ms, sequence limit $5";
     if past.profile_ids.is_empty() || past.types.is_empty() {
         return Ok(());
     }
-    let mut after = (String::new(), i64::MIN, i64::MIN);
+    let limit = i64::try_from(PAST_PAGE + 1).unwrap_or(i64::MAX);
+    let args = args![
+        workspace,
+        texts(&past.profile_ids),
+        past.types.clone(),
+        past.since_ms,
+        limit
+    ];
+    let rows = tx.fetch_all(PAST, args).await?;
+    if rows.len() > PAST_PAGE {
+        for profile_id in &past.profile_ids {
+            past_of_one(tx, seals, workspace, *profile_id, past, &mut show).await?;
+        }
+        return Ok(());
+    }
+    for (row, event) in rows.iter().zip(opened(tx, seals, &rows).await?) {
+        show(codec::profile_id(row, 2)?, event);
+    }
+    Ok(())
+}
+
+async fn past_of_one(
+    tx: &mut Tx,
+    seals: &mut Seals,
+    workspace: &Arc<str>,
+    profile_id: ProfileId,
+    past: &Past,
+    show: &mut impl FnMut(ProfileId, RecentEvent),
+) -> Result<(), Error> {
+    const PAST_OF_ONE: &str = "select coalesce(origin_id, profile_id), recent, \
+         time_ms, sequence from events \
+         where workspace = $1 and profile_id = $2 and type in list($3) \
+         and (time_ms > $4 or (time_ms = $4 and sequence > $5)) \
+         order by time_ms, sequence limit $6";
+    let mut after = Place {
+        time_ms: past.since_ms,
+        sequence: i64::MIN,
+    };
     loop {
         let args = args![
             workspace,
-            texts(&past.profile_ids),
+            profile_id.to_string(),
             past.types.clone(),
-            past.since_ms,
-            after.0,
-            after.1,
-            after.2,
-            PAST_PAGE
+            after.time_ms,
+            after.sequence,
+            i64::try_from(PAST_PAGE).unwrap_or(i64::MAX)
         ];
-        let rows = tx.fetch_all(PAST, args).await?;
-        let owners = rows.iter().map(|row| codec::profile_id(row, 3));
-        let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
-        seals.add(tx, owners.iter().copied()).await?;
-        for (row, owner) in rows.iter().zip(&owners) {
-            let sealed = row.get::<Bytes>(4)?;
-            show(codec::profile_id(row, 0)?, seals.recent(*owner, &sealed)?);
+        let rows = tx.fetch_all(PAST_OF_ONE, args).await?;
+        for event in opened(tx, seals, &rows).await? {
+            show(profile_id, event);
         }
         match rows.last() {
-            Some(last) if rows.len() as i64 == PAST_PAGE => {
-                after = (last.get(0)?, last.get(1)?, last.get(2)?);
+            Some(last) if rows.len() == PAST_PAGE => {
+                after = Place {
+                    time_ms: last.get(2)?,
+                    sequence: last.get(3)?,
+                };
             }
             _ => return Ok(()),
         }
     }
+}
+
+/// What rows hold that begin with an owner and what is sealed with its key.
+async fn opened(tx: &mut Tx, seals: &mut Seals, rows: &[Row]) -> Result<Vec<RecentEvent>, Error> {
+    let owners = rows.iter().map(|row| codec::profile_id(row, 0));
+    let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
+    seals.add(tx, owners.iter().copied()).await?;
+    rows.iter()
+        .zip(owners)
+        .map(|(row, owner)| seals.recent(owner, &row.get::<Bytes>(1)?))
+        .collect()
 }
 
 /// Where a page of the timeline ended.

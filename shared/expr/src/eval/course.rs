@@ -3,20 +3,20 @@
 //! what they are compared with. Says too early rather than too late. What it cannot
 //! tell is what `motion` refuses, and nothing more but where the budget ends.
 
-use std::{cell::Cell, ops::RangeInclusive};
+use std::cell::Cell;
 
-use super::{Frame, Held, STEPS_MAX, compare};
+use super::{
+    Frame, Held, STEPS_MAX, compare,
+    line::{Line, LineKind, Ranged},
+};
 use crate::{
     functions::{Function, PartSpan, anniversary_changes_ms},
     history::Change,
     node::{Comparison, Load, Node, Operator, Quantifier},
     scope::Scope,
-    value::{DURATION_MS_MAX, TIME_MS_RANGE, TypeName, Value, parse_duration, parse_time},
+    value::{TypeName, Value, parse_duration},
     vocabulary::ContextField,
 };
-
-/// Differences of times, in milliseconds: 64 bits of nanoseconds.
-const BETWEEN_MS_MAX: i64 = i64::MAX / 1_000_000;
 
 /// How a value goes on.
 enum Course<'a> {
@@ -25,22 +25,6 @@ enum Course<'a> {
     /// It moves evenly until then.
     Moving(Line, Change),
     Unknown,
-}
-
-/// A time or a duration that moves with the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Line {
-    kind: LineKind,
-    /// As it is now.
-    ms: i64,
-    /// By how much it grows in a millisecond.
-    slope: i64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LineKind {
-    Time,
-    Duration,
 }
 
 /// When time alone can next change what a condition or a value comes to.
@@ -75,26 +59,6 @@ impl<'a> Course<'a> {
             Self::Fixed(_, until) | Self::Moving(_, until) => *until,
             Self::Unknown => Change::Unknown,
         }
-    }
-}
-
-impl Line {
-    fn value(self) -> Value<'static> {
-        match self.kind {
-            LineKind::Time => Value::Time(self.ms),
-            LineKind::Duration => Value::Duration(self.ms),
-        }
-    }
-
-    /// A value beside a line; a text is a time beside times.
-    fn of(value: &Value<'_>, beside: LineKind) -> Option<Self> {
-        let (kind, ms) = match value {
-            Value::Time(ms) => (LineKind::Time, *ms),
-            Value::Duration(ms) => (LineKind::Duration, *ms),
-            Value::Text(text) if beside == LineKind::Time => (LineKind::Time, parse_time(text)?),
-            _ => return None,
-        };
-        Some(Self { kind, ms, slope: 0 })
     }
 }
 
@@ -138,7 +102,10 @@ impl<'a> Frame<'_, 'a> {
             }
             Node::Arithmetic(operator, left, right) => self.reckoning(*operator, left, right),
             Node::Negate(of) => match self.course(of) {
-                Course::Moving(line, until) => self.negated(line, until),
+                Course::Moving(line, until) => match line.negated() {
+                    Some(line) => self.in_range(&line, until),
+                    None => Course::Fixed(Value::Missing, until),
+                },
                 _ => self.of_fixed(node),
             },
             Node::Call(function, arguments) => self.called(node, *function, arguments),
@@ -234,7 +201,7 @@ impl<'a> Frame<'_, 'a> {
             (Course::Fixed(..), Course::Fixed(..)) => None,
         };
         let passes = match lines {
-            Some((a, b)) if a.kind == b.kind => self.passes_at(comparison, a, b),
+            Some((a, b)) if a.kind == b.kind => self.after(a.turns_after(comparison, b)),
             // Of different kinds, they compare alike whatever they are.
             _ => Change::Never,
         };
@@ -244,112 +211,43 @@ impl<'a> Frame<'_, 'a> {
         )
     }
 
-    /// When a comparison of two lines turns.
-    fn passes_at(&self, comparison: Comparison, left: Line, right: Line) -> Change {
-        let distance = i128::from(left.ms) - i128::from(right.ms);
-        let slope = i128::from(left.slope) - i128::from(right.slope);
-        if slope == 0 {
-            return Change::Never;
-        }
-        let holds = |after_ms: i128| {
-            let order = (distance + slope * after_ms).cmp(&0);
-            match comparison {
-                Comparison::Equal => order.is_eq(),
-                Comparison::NotEqual => order.is_ne(),
-                Comparison::Less => order.is_lt(),
-                Comparison::LessOrEqual => order.is_le(),
-                Comparison::Greater => order.is_gt(),
-                Comparison::GreaterOrEqual => order.is_ge(),
-            }
-        };
-        // They meet in the first of these milliseconds or just before it.
-        let meeting = ceil_div(-distance, slope);
-        let turns = [meeting, meeting.saturating_add(1)]
-            .into_iter()
-            .find(|after_ms| *after_ms > 0 && holds(*after_ms) != holds(0));
-        turns.map_or(Change::Never, |after_ms| self.after(after_ms))
-    }
-
-    fn after(&self, ms: i128) -> Change {
-        i64::try_from(i128::from(self.scope.now_ms()) + ms).map_or(Change::Never, Change::At)
+    fn after(&self, ms: Option<i128>) -> Change {
+        let now_ms = i128::from(self.scope.now_ms());
+        let at_ms = ms.and_then(|ms| i64::try_from(now_ms.saturating_add(ms)).ok());
+        at_ms.map_or(Change::Never, Change::At)
     }
 
     fn reckoning(&self, operator: Operator, left: &'a Node, right: &'a Node) -> Course<'a> {
-        use LineKind::{Duration, Time};
         let (left, right) = (self.course(left), self.course(right));
         let until = left.until().min(right.until());
-        let kind_of = |course: &Course<'_>| match course {
+        let line_of = |course: &Course<'_>| match course {
             Course::Moving(line, _) => Some(*line),
-            Course::Fixed(value, _) => Line::of(value, Duration),
+            Course::Fixed(value, _) => Line::of(value, LineKind::Duration),
             Course::Unknown => None,
         };
-        if matches!(left, Course::Unknown) || matches!(right, Course::Unknown) {
-            return Course::Unknown;
-        }
-        let is_moving = matches!(left, Course::Moving(..)) || matches!(right, Course::Moving(..));
-        let lines = kind_of(&left).zip(kind_of(&right)).filter(|_| is_moving);
-        let (line, range) = match (operator, lines.map(|(a, b)| ((a, b), (a.kind, b.kind)))) {
-            (Operator::Add, Some((lines, (Time, Duration) | (Duration, Time)))) => {
-                (added(Time, lines, 1), TIME_MS_RANGE)
+        let is_moving = match (&left, &right) {
+            (Course::Unknown, _) | (_, Course::Unknown) => return Course::Unknown,
+            (left, right) => {
+                matches!(left, Course::Moving(..)) || matches!(right, Course::Moving(..))
             }
-            (Operator::Subtract, Some((lines, (Time, Duration)))) => {
-                (added(Time, lines, -1), TIME_MS_RANGE)
-            }
-            (Operator::Subtract, Some((lines, (Time, Time)))) => {
-                (added(Duration, lines, -1), -BETWEEN_MS_MAX..=BETWEEN_MS_MAX)
-            }
-            (Operator::Add, Some((lines, (Duration, Duration)))) => {
-                (added(Duration, lines, 1), DURATIONS)
-            }
-            (Operator::Subtract, Some((lines, (Duration, Duration)))) => {
-                (added(Duration, lines, -1), DURATIONS)
-            }
+        };
+        let lines = line_of(&left).zip(line_of(&right)).filter(|_| is_moving);
+        match lines.and_then(|(left, right)| Line::reckon(operator, left, right)) {
+            Some(line) => self.in_range(&line, until),
             // Values that stay, or do not go together wherever they move.
-            _ => {
+            None => {
                 let value = self.arithmetic(operator, &left.now(), &right.now());
-                return Course::Fixed(value, until);
+                Course::Fixed(value, until)
             }
-        };
-        self.in_range(line, range, until)
-    }
-
-    fn negated(&self, line: Line, until: Change) -> Course<'a> {
-        if line.kind == LineKind::Time {
-            return Course::Fixed(Value::Missing, until);
         }
-        let wide = Wide {
-            kind: line.kind,
-            ms: -i128::from(line.ms),
-            slope: -i128::from(line.slope),
-        };
-        self.in_range(wide, DURATIONS, until)
     }
 
-    /// A line while it is in its range, and missing while it is not.
-    fn in_range(&self, line: Wide, range: RangeInclusive<i64>, until: Change) -> Course<'a> {
-        let (low, high) = (i128::from(*range.start()), i128::from(*range.end()));
-        let (ms, slope) = (line.ms, line.slope);
-        let crosses = match slope {
-            0 => None,
-            _ if ms < low => (slope > 0).then(|| ceil_div(low - ms, slope)),
-            _ if ms > high => (slope < 0).then(|| ceil_div(high - ms, slope)),
-            1.. => Some((high - ms).div_euclid(slope) + 1),
-            _ => Some((ms - low).div_euclid(-slope) + 1),
-        };
-        let until = until.min(crosses.map_or(Change::Never, |ms| self.after(ms)));
-        match (i64::try_from(ms), i64::try_from(slope)) {
-            (Ok(ms), Ok(slope)) if range.contains(&ms) => {
-                let line = Line {
-                    kind: line.kind,
-                    ms,
-                    slope,
-                };
-                match slope {
-                    0 => Course::Fixed(line.value(), until),
-                    _ => Course::Moving(line, until),
-                }
-            }
-            _ => Course::Fixed(Value::Missing, until),
+    fn in_range(&self, line: &Ranged, until: Change) -> Course<'a> {
+        let until = until.min(self.after(line.crosses_after()));
+        match line.line() {
+            Some(line) if line.slope != 0 => Course::Moving(line, until),
+            Some(line) => Course::Fixed(line.value(), until),
+            None => Course::Fixed(Value::Missing, until),
         }
     }
 
@@ -390,22 +288,11 @@ impl<'a> Frame<'_, 'a> {
                     LineKind::Duration => PartSpan::of_duration(part, line.ms),
                     LineKind::Time => PartSpan::of_time(part, line.ms, zone.as_ref()),
                 };
-                let leaves = span.map_or(Change::Never, |span| self.leaves(line, span));
+                let leaves = self.after(span.and_then(|span| line.leaves_after(span)));
                 Course::Fixed(self.value(node), until.min(leaves))
             }
             _ => Course::Unknown,
         }
-    }
-
-    /// When a line leaves a span.
-    fn leaves(&self, line: Line, span: PartSpan) -> Change {
-        let (ms, slope) = (i128::from(line.ms), i128::from(line.slope));
-        let after = match slope {
-            0 => return Change::Never,
-            1.. => ceil_div(i128::from(span.end_ms) - ms, slope),
-            _ => (ms - i128::from(span.start_ms)).div_euclid(-slope) + 1,
-        };
-        self.after(after.max(1))
     }
 
     fn anniversary_course(&self, node: &'a Node) -> Course<'a> {
@@ -506,28 +393,4 @@ impl<'a> Course<'a> {
             (Self::Moving(line, until), most) => Self::Moving(line, until.min(most)),
         }
     }
-}
-
-const DURATIONS: RangeInclusive<i64> = -DURATION_MS_MAX..=DURATION_MS_MAX;
-
-/// A line that may be out of its range.
-struct Wide {
-    kind: LineKind,
-    ms: i128,
-    slope: i128,
-}
-
-/// One line and another, so many times.
-fn added(kind: LineKind, (a, b): (Line, Line), times: i128) -> Wide {
-    Wide {
-        kind,
-        ms: i128::from(a.ms) + times * i128::from(b.ms),
-        slope: i128::from(a.slope) + times * i128::from(b.slope),
-    }
-}
-
-/// Rounded up; `by` is not zero.
-fn ceil_div(of: i128, by: i128) -> i128 {
-    let (of, by) = if by < 0 { (-of, -by) } else { (of, by) };
-    -(-of).div_euclid(by)
 }

@@ -6,6 +6,7 @@ mod arithmetic;
 mod course;
 mod fold;
 mod history;
+mod line;
 mod macros;
 
 use std::{cell::Cell, cmp::Ordering};

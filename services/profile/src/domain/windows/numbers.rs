@@ -60,18 +60,28 @@ impl Default for Numbers {
 impl Numbers {
     pub fn insert(&mut self, at: usize, number: Option<f64>) {
         let number = number.unwrap_or(f64::NAN);
-        if at == self.numbers.len() {
-            self.push(number);
-        } else {
-            self.numbers.insert(at, number);
-            self.sum_again(at);
+        self.numbers.insert(at, number);
+        self.sum_from(at);
+        let is_last = at + 1 == self.numbers.len();
+        for (places, outdoes) in [
+            (&mut self.least, f64::le as fn(&f64, &f64) -> bool),
+            (&mut self.greatest, f64::ge),
+        ] {
+            let later = places.partition_point(|place| (*place as usize) < at);
+            if !is_last {
+                places[later..].iter_mut().for_each(|place| *place += 1);
+            }
+            keep_extreme(places, later, at, &self.numbers, outdoes);
         }
     }
 
     /// The numbers before a place are gone.
     pub fn forget(&mut self, count: usize) {
-        self.numbers.drain(..count);
-        self.sum_again(0);
+        let kept = self.numbers.split_off(count);
+        *self = Self::default();
+        for (at, number) in kept.into_iter().enumerate() {
+            self.insert(at, Some(number));
+        }
     }
 
     pub fn size(&self) -> usize {
@@ -131,69 +141,48 @@ impl Numbers {
         })
     }
 
-    fn push(&mut self, number: f64) {
-        self.numbers.push(number);
-        self.follow(self.numbers.len() - 1);
-    }
-
-    /// Sums and extremes with the number at a place, all before it being known.
-    fn follow(&mut self, at: usize) {
-        let number = self.numbers[at];
-        if at.is_multiple_of(BLOCK) {
-            self.sums.push(self.total);
-        }
-        self.total.add(number);
-        if number.is_nan() {
-            return;
-        }
-        self.is_exact &= (number == 0.0 || EXACT.contains(&number.abs()))
-            && self.total.sum.value().abs() <= EXACT_SUM_MAX;
-        // More events than that fit in no memory.
-        let place = u32::try_from(at).unwrap_or(u32::MAX);
-        let numbers = &self.numbers;
-        keep_extreme(&mut self.least, place, |held| numbers[held] >= number);
-        keep_extreme(&mut self.greatest, place, |held| numbers[held] <= number);
-    }
-
-    /// From the block of a place on.
-    fn sum_again(&mut self, from: usize) {
-        let block = from / BLOCK;
-        self.total = match self.sums.get(block) {
-            Some(sum) => *sum,
-            None => Running::default(),
+    /// Running sums from the block of a place on.
+    fn sum_from(&mut self, place: usize) {
+        let block = place / BLOCK;
+        let is_last = place + 1 == self.numbers.len();
+        let first = match is_last {
+            true => place,
+            false => {
+                self.total = self.sums.get(block).copied().unwrap_or_default();
+                self.sums.truncate(block);
+                block * BLOCK
+            }
         };
-        self.sums.truncate(block);
-        // What follows decides about the extremes before it.
-        self.least.clear();
-        self.greatest.clear();
-        if from == 0 {
-            self.is_exact = true;
-            self.total = Running::default();
+        for at in first..self.numbers.len() {
+            let number = self.numbers[at];
+            if at.is_multiple_of(BLOCK) {
+                self.sums.push(self.total);
+            }
+            self.total.add(number);
+            self.is_exact &= number.is_nan()
+                || ((number == 0.0 || EXACT.contains(&number.abs()))
+                    && self.total.sum.value().abs() <= EXACT_SUM_MAX);
         }
-        for at in 0..block * BLOCK {
-            self.follow_extremes(at);
-        }
-        for at in block * BLOCK..self.numbers.len() {
-            self.follow(at);
-        }
-    }
-
-    fn follow_extremes(&mut self, at: usize) {
-        let number = self.numbers[at];
-        if number.is_nan() {
-            return;
-        }
-        let place = u32::try_from(at).unwrap_or(u32::MAX);
-        let numbers = &self.numbers;
-        keep_extreme(&mut self.least, place, |held| numbers[held] >= number);
-        keep_extreme(&mut self.greatest, place, |held| numbers[held] <= number);
     }
 }
 
-/// Drops the places that the new one outdoes, and adds it.
-fn keep_extreme(places: &mut Vec<u32>, place: u32, is_outdone: impl Fn(usize) -> bool) {
-    while places.last().is_some_and(|last| is_outdone(*last as usize)) {
-        places.pop();
+/// Adds a place to those of extremes, unless one from `later` on outdoes it, without
+/// those before it that it outdoes. Of equals the last stays.
+fn keep_extreme(
+    places: &mut Vec<u32>,
+    later: usize,
+    at: usize,
+    numbers: &[f64],
+    outdoes: fn(&f64, &f64) -> bool,
+) {
+    let number = numbers[at];
+    let next = places.get(later).map(|place| numbers[*place as usize]);
+    if number.is_nan() || next.is_some_and(|next| outdoes(&next, &number)) {
+        return;
     }
-    places.push(place);
+    let is_outdone = |place: &&u32| outdoes(&number, &numbers[**place as usize]);
+    let outdone = places[..later].iter().rev().take_while(is_outdone).count();
+    // More events than that fit in no memory.
+    let place = u32::try_from(at).unwrap_or(u32::MAX);
+    places.splice(later - outdone..later, [place]);
 }
