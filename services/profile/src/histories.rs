@@ -15,7 +15,7 @@ use quick_cache::{Weighter, sync::Cache};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    domain::windows::{Column, ColumnKind, Question, Windows},
+    domain::windows::{Column, ColumnKind, Windows},
     memory::Key,
     store::Turn,
 };
@@ -97,14 +97,10 @@ impl HeldHistories {
         self.windows.clear();
     }
 
-    /// With the column that answers it, which people whose columns are held share.
-    pub fn question(&self, aggregate: &Arc<Aggregate>) -> Question {
-        let question = |column| Question {
-            aggregate: aggregate.clone(),
-            column,
-        };
+    /// The column that answers a question, which people whose columns are held share.
+    pub fn column(&self, aggregate: &Arc<Aggregate>) -> Option<Column> {
         if let Some(column) = self.columns.read().get(aggregate) {
-            return question(column.clone());
+            return column.clone();
         }
         let column = aggregate.source().map(|source| Column {
             source: Arc::new(source),
@@ -115,6 +111,6 @@ impl HeldHistories {
             columns.clear();
         }
         columns.insert(aggregate.clone(), column.clone());
-        question(column)
+        column
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use attune_api::profile::v1::RecentEvent;
-use attune_expr::EventRef;
+use attune_expr::{Aggregate, EventRef};
 use attune_storage::Tx;
 use prost::Message as _;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -17,7 +17,7 @@ use crate::{
         ProfileId,
         outcome::TimelineRow,
         scope::History,
-        windows::{Column, Question, Windows, since_ms},
+        windows::{Column, Windows, since_ms},
     },
     store::{
         Turn,
@@ -34,7 +34,7 @@ const EVENTS_MAX: usize = 50_000;
 #[derive(Debug)]
 pub struct Wanted {
     pub profile_id: ProfileId,
-    pub questions: Arc<[Question]>,
+    pub aggregates: Vec<Arc<Aggregate>>,
     pub past: Since,
 }
 
@@ -55,7 +55,7 @@ pub struct Writing<'w> {
     pub tx: &'w mut Tx,
     pub seals: &'w mut Seals,
     pub workspace: &'w Arc<str>,
-    pub turn: Turn,
+    pub turn: &'w Turn,
     pub timeline: &'w [TimelineRow],
     pub now_ms: i64,
 }
@@ -116,7 +116,7 @@ impl Histories {
             shared, workspace, ..
         } = writing;
         if !shared.database.is_embedded() {
-            shared.histories.enter(&writing.turn);
+            shared.histories.enter(writing.turn);
         }
         let revision = self.revision;
         let held = |profile_id| {
@@ -154,11 +154,16 @@ impl Histories {
     /// What has to be read, after which there is an empty column for each question.
     fn missing(&mut self, writing: &Writing<'_>, wanted: &[Wanted]) -> Missing {
         let mut missing = Missing::default();
+        // Most people of a batch are asked the same.
+        let mut columns_of: FxHashMap<*const Aggregate, Option<Column>> = FxHashMap::default();
         for wanted in wanted {
             let history = self.people.entry(wanted.profile_id).or_default();
             let mut columns: FxHashMap<Column, i64> = FxHashMap::default();
             let mut events: FxHashMap<String, i64> = FxHashMap::default();
-            for Question { aggregate, column } in wanted.questions.iter() {
+            for aggregate in &wanted.aggregates {
+                let column = columns_of
+                    .entry(Arc::as_ptr(aggregate))
+                    .or_insert_with(|| writing.shared.histories.column(aggregate));
                 let since_ms = since_ms(aggregate, writing.now_ms);
                 match column {
                     Some(_) if history.windows.cover(aggregate, writing.now_ms) => {}

@@ -39,14 +39,6 @@ pub enum ColumnKind {
     Members,
 }
 
-/// What may be asked of a history, and the column that answers it; None where events do,
-/// one by one.
-#[derive(Debug, Clone)]
-pub struct Question {
-    pub aggregate: Arc<Aggregate>,
-    pub column: Option<Column>,
-}
-
 impl ColumnKind {
     pub fn of(operation: &Operation) -> Self {
         match operation {
