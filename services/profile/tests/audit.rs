@@ -7,7 +7,8 @@ mod support;
 
 use attune_api::profile::v1::{
     AuditEntry, ListAuditEntriesRequest, ListEventsRequest, ListProfilesRequest,
-    LookupProfileRequest, SetConsentRequest, VerifyAuditRequest, VerifyAuditResponse,
+    LookupProfileRequest, MergeProfilesRequest, SetConsentRequest, UnmergeProfilesRequest,
+    VerifyAuditRequest, VerifyAuditResponse,
 };
 use attune_errors::{Reason, reason_of};
 use attune_profile::Config;
@@ -129,6 +130,34 @@ async fn every_access_by_an_operator_leaves_an_entry() {
         assert!(verified.intact);
         assert_eq!((verified.entry_count, verified.first_sequence), (5, 1));
         assert_eq!(verified.head_hash, all[0].hash);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_makes_people_one_or_two_is_told_of_both() {
+    on_both("audit-merges", async |service: Running| {
+        let ann = service.one(view("m1", &["u:ann"], 0, "i1")).await;
+        let bea = service.one(view("m2", &["u:bea"], 0, "i1")).await;
+        let operator = service.on_behalf_of("key-1");
+        let request = operator.request(MergeProfilesRequest {
+            profile_id: ann.clone(),
+            other_profile_id: bea.clone(),
+            reason: "called us".into(),
+        });
+        let merge = operator.privacy.clone().merge_profiles(request).await;
+        let merge_id = merge.unwrap().into_inner().merge_id;
+        let request = operator.request(UnmergeProfilesRequest {
+            merge_id,
+            reason: "mistaken".into(),
+        });
+        let parted = operator.privacy.clone().unmerge_profiles(request).await;
+        parted.unwrap();
+        for id in [&ann, &bea] {
+            let told = entries(&service, id).await;
+            let told: Vec<_> = told.iter().map(|e| e.action.as_str()).collect();
+            assert_eq!(told, ["UnmergeProfiles", "MergeProfiles"]);
+        }
     })
     .await;
 }

@@ -95,6 +95,11 @@ async fn a_merged_id_exports_the_one_it_became() {
         let parts = export(&service, &stranger).await.unwrap();
         assert_eq!(parts["profile"][0]["profileId"], ann);
         assert_eq!(parts["event"].len(), 2);
+        let merge = &parts["merge"][0];
+        assert_eq!(
+            (&merge["profileId"], &merge["mergedProfileId"]),
+            (&json!(ann), &json!(stranger))
+        );
     })
     .await;
 }

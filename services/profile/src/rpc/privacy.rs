@@ -16,7 +16,13 @@ use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, answer, traceparent};
-use crate::convert;
+use crate::{convert, service::audit::Access};
+
+/// Who says that people are one, or two: a key, by its id.
+fn operator(caller: &Caller) -> String {
+    let actor = caller.actor.as_ref();
+    actor.map(ToString::to_string).unwrap_or_default()
+}
 
 #[tonic::async_trait]
 impl PrivacyService for Rpc {
@@ -90,8 +96,13 @@ impl PrivacyService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let workspace = caller.workspace.as_str();
-            let (request, operator) = (request.into_inner(), String::new());
+            let (request, operator) = (request.into_inner(), operator(&caller));
             let asked = convert::merges::merge(workspace, request, operator, traceparent())?;
+            let (one, other) = (asked.profile_id, asked.other_id);
+            for (id, with) in [(one, other), (other, one)] {
+                let access = Access::of("MergeProfiles", id).saying(format!("with {with}"));
+                self.seen(&caller, access).await?;
+            }
             self.0.merge(asked).await
         };
         answer(&caller, result.await)
@@ -104,9 +115,16 @@ impl PrivacyService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let workspace = caller.workspace.as_str();
-            let (request, operator) = (request.into_inner(), String::new());
+            let (request, operator) = (request.into_inner(), operator(&caller));
+            let merge = format!("merge {}", request.merge_id);
             let asked = convert::merges::unmerge(workspace, request, operator, traceparent())?;
-            self.0.unmerge(asked).await
+            let parted = self.0.unmerge(asked).await?;
+            // Only now is it known who they are; the merge itself says who undid it.
+            for profile in &parted.profiles {
+                let access = Access::of("UnmergeProfiles", &profile.profile_id);
+                self.seen(&caller, access.saying(&merge)).await?;
+            }
+            Ok(parted)
         };
         answer(&caller, result.await)
     }
@@ -119,7 +137,9 @@ impl PrivacyService for Rpc {
         let result = async {
             let (id, before, size) = convert::merges::list(request.get_ref())?;
             let workspace = caller.workspace.as_str();
-            self.0.merges(workspace, id, &before, size).await
+            let listed = self.0.merges(workspace, id, &before, size).await?;
+            self.seen(&caller, Access::of("ListMerges", id)).await?;
+            Ok(listed)
         };
         answer(&caller, result.await)
     }

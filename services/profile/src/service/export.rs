@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use attune_api::{
     json,
-    profile::v1::{ExportPart, ListEventsRequest, Profile},
+    profile::v1::{ExportPart, ListEventsRequest, ListMergesRequest, Profile},
 };
 use attune_rpc::Caller;
 use bytes::Bytes;
@@ -36,6 +36,8 @@ enum Next {
     TraitHistory(Option<(String, Place)>),
     /// By page token.
     Events(String),
+    /// By page token.
+    Merges(String),
     /// Before an entry.
     Audit(Option<i64>),
     Nothing,
@@ -100,6 +102,7 @@ impl Walk {
             }
             Next::TraitHistory(after) => self.trait_history(after).await?,
             Next::Events(token) => self.events(token).await?,
+            Next::Merges(token) => self.merges(token).await?,
             Next::Audit(before) => self.audit(before).await?,
             Next::Nothing => return Ok(Vec::new()),
         };
@@ -152,11 +155,28 @@ impl Walk {
         })?;
         let page = self.service.events(&self.workspace, asked).await?;
         let next = match page.next_page_token.as_str() {
-            "" => Next::Audit(None),
+            "" => Next::Merges(String::new()),
             token => Next::Events(token.to_owned()),
         };
         let events = page.events.iter();
         let parts = events.map(|event| raw("event", "attune.profile.v1.Event", event));
+        Ok((parts.collect(), next))
+    }
+
+    async fn merges(&self, page_token: String) -> Result<(Vec<Raw>, Next), Error> {
+        let (id, before, size) = convert::merges::list(&ListMergesRequest {
+            profile_id: self.profile_id.to_string(),
+            page_size: PAGE,
+            page_token,
+        })?;
+        let workspace = self.workspace.as_str();
+        let page = self.service.merges(workspace, id, &before, size).await?;
+        let next = match page.next_page_token.as_str() {
+            "" => Next::Audit(None),
+            token => Next::Merges(token.to_owned()),
+        };
+        let merges = page.merges.iter();
+        let parts = merges.map(|merge| raw("merge", "attune.profile.v1.Merge", merge));
         Ok((parts.collect(), next))
     }
 
