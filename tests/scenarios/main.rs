@@ -17,6 +17,7 @@ mod main_job;
 mod observability;
 mod outcomes;
 mod preferences;
+mod privacy;
 mod protocols;
 mod rules;
 mod shutdown;

@@ -1,6 +1,6 @@
 //! The services as an operator would run them: all in one process, or each in its own.
 
-use std::process::ExitStatus;
+use std::{path::Path, process::ExitStatus};
 
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ pub struct Deployment {
     topology: Topology,
     /// One, or one per service in the order of [`Service::ALL`].
     processes: Vec<Process>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Deployment {
@@ -104,7 +104,7 @@ impl Deployment {
         Self {
             topology,
             processes,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -158,6 +158,11 @@ impl Deployment {
             api.get("/readyz").await.status == 200
         })
         .await;
+    }
+
+    /// Where all processes keep their data and logs.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// All log lines of all processes.

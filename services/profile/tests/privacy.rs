@@ -387,6 +387,8 @@ async fn write_clear(database: &Database, count: usize) {
             Box::pin(async move {
                 const PROFILE: &str = "insert into profiles (workspace, profile_id, known, \
                      create_ms, update_ms, record) values ('default', $1, true, 1, 1, $2)";
+                const MERGE: &str = "update profiles set merged_into = $1 \
+                     where profile_id = $2";
                 const IDENTITY: &str = "insert into identities (workspace, key, profile_id, \
                      create_ms) values ('default', $2, $1, 1)";
                 const EVENT: &str = "insert into events (workspace, profile_id, time_ms, \
@@ -394,7 +396,10 @@ async fn write_clear(database: &Database, count: usize) {
                      values ('default', $1, $2, $3, $4, 'search', 1, $5, $6)";
                 const MESSAGE: &str = "insert into messages (workspace, message_id, \
                      profile_id, receive_ms) values ('default', $2, $1, 1)";
-                tx.execute(PROFILE, args![CLEAR_ID, record]).await?;
+                tx.execute(PROFILE, args![CLEAR_ID, record.clone()]).await?;
+                // Part of the first: both keep what they say of themselves.
+                tx.execute(PROFILE, args![MERGED_ID, record]).await?;
+                tx.execute(MERGE, args![CLEAR_ID, MERGED_ID]).await?;
                 for key in ["user_id:ann-the-user", "email:ann@example.org"] {
                     tx.execute(IDENTITY, args![CLEAR_ID, key]).await?;
                 }
@@ -419,6 +424,8 @@ async fn write_clear(database: &Database, count: usize) {
 }
 
 const CLEAR_ID: &str = "01900000-0000-7000-8000-000000000001";
+
+const MERGED_ID: &str = "01900000-0000-7000-8000-000000000002";
 
 /// A record of one trait as it was stored: field 1, a map of values with their times.
 fn traits_record(id: &str, value: &str) -> Bytes {

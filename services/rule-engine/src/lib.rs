@@ -33,7 +33,7 @@ use service::{
     analysis::Analysis,
     decide::Decider,
     decision_log::DecisionLog,
-    exposures, filters,
+    erasures, exposures, filters,
     follow::{self, Learning},
     metrics::Metrics,
     outcomes::Outcomes,
@@ -259,11 +259,14 @@ impl RuleEngine {
         let (workspaces, learning) = (Arc::clone(&inner.workspaces), Arc::clone(&inner.learning));
         let profile = Consumer::new(peers.profile.clone(), SERVICE, store::models::PROFILE);
         let database = inner.database.clone();
+        let decision_log = Arc::clone(&inner.decision_log);
         let profile = profile.follow(learnt, tasks, move |batch| {
             let (workspaces, learning) = (Arc::clone(&workspaces), Arc::clone(&learning));
-            let database = database.clone();
+            let (database, decision_log) = (database.clone(), Arc::clone(&decision_log));
             async move {
-                exposures::follow_merges(&database, &workspaces, &batch.entries).await?;
+                let entries = &batch.entries;
+                exposures::follow_merges(&database, &workspaces, entries).await?;
+                erasures::follow(&database, &workspaces, &decision_log, entries).await?;
                 // Off the reactor: a full batch is milliseconds of work.
                 let learnt = tokio::task::spawn_blocking(move || {
                     follow::profile_batch(&learning, &workspaces, &batch.entries);

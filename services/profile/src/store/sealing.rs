@@ -79,20 +79,21 @@ fn is_sealed(bytes: &[u8]) -> bool {
 }
 
 pub async fn profiles(tx: &mut Tx, codec: &Codec, after: Cursor) -> Result<Option<Cursor>, Error> {
-    const READ: &str = "select workspace, profile_id, record from profiles \
+    const READ: &str = "select workspace, profile_id, record, own from profiles \
          where (workspace, profile_id) > ($1, $2) order by workspace, profile_id limit $3";
-    const WRITE: &str = "update profiles set record = $3 \
+    const WRITE: &str = "update profiles set record = $3, own = $4 \
          where workspace = $1 and profile_id = $2";
     let args = args![after.workspace, after.id, PAGE];
     let rows = tx.fetch_all(READ, args).await?;
     let mut workspaces = Workspaces::new(codec);
     for row in &rows {
         let (workspace, id): (String, ProfileId) = (row.get(0)?, codec::profile_id(row, 1)?);
-        let record: Bytes = row.get(2)?;
+        let (record, own): (Bytes, Option<Bytes>) = (row.get(2)?, row.get(3)?);
         let opened = workspaces.of(tx, &workspace, id).await?;
         if !is_sealed(&record) {
-            let sealed = opened.seals.seal(id, Field::Record, &record)?;
-            let args = args![&opened.workspace, id.to_string(), sealed];
+            let seal = |clear: &Bytes| opened.seals.seal(id, Field::Record, clear);
+            let own = own.as_ref().map(seal).transpose()?;
+            let args = args![&opened.workspace, id.to_string(), seal(&record)?, own];
             tx.execute(WRITE, args).await?;
         }
     }

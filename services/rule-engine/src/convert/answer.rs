@@ -14,6 +14,7 @@ use attune_api::{
     r#type::v1::Context,
 };
 use prost::Message;
+use prost_types::{Value, value::Kind};
 use uuid::Uuid;
 
 use super::{
@@ -205,15 +206,25 @@ pub fn slot_messages(decided: &[DecidedSlot]) -> Vec<rules::v1::DecidedSlot> {
     read.unwrap_or_default().slots
 }
 
-/// A situation without what would tell where exactly a person was, or was looking.
+/// A situation without what would tell where exactly a person was, or was looking, and
+/// what they or the sender said in words.
 fn kept_of(context: &Context) -> Context {
     let mut kept = context.clone();
     if let Some(location) = &mut kept.location {
         location.lat = None;
         location.lng = None;
+        location.city.clear();
     }
     if let Some(page) = &mut kept.page {
         page.url.clear();
+        page.query.clear();
+    }
+    if let Some(attributes) = &mut kept.attributes {
+        let is_plain = |value: &Value| {
+            let kind = value.kind.as_ref();
+            matches!(kind, Some(Kind::NumberValue(_) | Kind::BoolValue(_)))
+        };
+        attributes.fields.retain(|_, value| is_plain(value));
     }
     kept
 }

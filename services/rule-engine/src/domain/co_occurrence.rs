@@ -98,6 +98,11 @@ impl CoOccurrence {
         }
     }
 
+    /// Forgets who they were; what they showed of items stays counted.
+    pub fn forget(&mut self, person: PersonKey) {
+        self.people.remove(&person);
+    }
+
     /// What goes with an item and how strongly, 0..1, in no order.
     pub fn neighbours(&self, item: ItemIndex) -> impl Iterator<Item = (ItemIndex, f32)> + '_ {
         let people = self.people_of(item);

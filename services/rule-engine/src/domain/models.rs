@@ -95,6 +95,13 @@ impl Models {
         self.viewed.merge(kept, merged);
     }
 
+    /// Forgets a person; what they showed of items stays counted.
+    pub fn forget_person(&mut self, profile_id: &str) {
+        let person = person_key(profile_id);
+        self.bought.forget(person);
+        self.viewed.forget(person);
+    }
+
     /// How well the moment suits a person's buying an item again, 0..1.
     pub fn due(&self, items: &Items, item: ItemIndex, own: &OwnPurchases) -> f32 {
         let buyers = self.bought.people_of(item);

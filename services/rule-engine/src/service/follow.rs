@@ -196,6 +196,14 @@ impl Batch {
                 drop(models);
                 self.touch(state, &[]);
             }
+            Some(Change::ProfileErased(erased)) => {
+                let mut models = state.models.write();
+                for id in &erased.profile_ids {
+                    models.forget_person(id);
+                }
+                drop(models);
+                self.touch(state, &[]);
+            }
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 pub mod analysis;
 pub mod decide;
 pub mod decision_log;
+pub mod erasures;
 pub mod exposures;
 pub mod filters;
 pub mod follow;

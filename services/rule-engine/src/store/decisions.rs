@@ -80,6 +80,55 @@ pub async fn before(
         .collect()
 }
 
+/// Where a chunk lies: its last and its first id.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub last_id: String,
+    pub first_id: String,
+}
+
+/// Chunks that end after an id, the latest first, beginning before a place.
+pub async fn page(
+    database: &Database,
+    workspace: &str,
+    after_id: &str,
+    before: Option<Place>,
+    limit: i64,
+) -> Result<Vec<(Place, Bytes)>, Error> {
+    // `~` comes after every id.
+    const PAGE: &str = "select last_id, first_id, data from decisions \
+         where workspace = $1 and last_id >= $2 and (last_id, first_id) < ($3, $4) \
+         order by last_id desc, first_id desc limit $5";
+    let before = before.unwrap_or_else(|| Place {
+        last_id: "~".to_owned(),
+        first_id: String::new(),
+    });
+    let args = args![workspace, after_id, before.last_id, before.first_id, limit];
+    let rows = database.fetch_all(PAGE, args).await?;
+    rows.iter()
+        .map(|row| {
+            let place = Place {
+                last_id: row.get(0)?,
+                first_id: row.get(1)?,
+            };
+            Ok((place, row.get(2)?))
+        })
+        .collect()
+}
+
+/// Puts other decisions in the place of a chunk's.
+pub async fn replace(
+    tx: &mut Tx,
+    workspace: &str,
+    place: &Place,
+    data: Bytes,
+) -> Result<(), Error> {
+    const REPLACE: &str = "update decisions set data = $4 \
+         where workspace = $1 and last_id = $2 and first_id = $3";
+    let args = args![workspace, &place.last_id, &place.first_id, data];
+    tx.execute(REPLACE, args).await.map(drop)
+}
+
 /// Drops what lies before an id; ids are in order of time.
 pub async fn trim(tx: &mut Tx, before_id: &str) -> Result<u64, Error> {
     const TRIM: &str = "delete from decisions where last_id < $1";

@@ -11,8 +11,8 @@ use std::time::Duration;
 use attune_api::{
     catalog::v1::{Item, ItemState, ItemType},
     events::v1::{
-        EventRecorded, ItemDeleted, ItemTypeChanged, ItemUpserted, LogEntry, ProfilesMerged,
-        event_log_service_server::EventLogServiceServer, log_entry::Change,
+        EventRecorded, ItemDeleted, ItemTypeChanged, ItemUpserted, LogEntry, ProfileErased,
+        ProfilesMerged, event_log_service_server::EventLogServiceServer, log_entry::Change,
     },
     json,
     profile::v1::{
@@ -214,6 +214,16 @@ impl Running {
         });
         self.publish(&self.logs.profile, vec![(kept.to_owned(), change)])
             .await;
+    }
+
+    pub async fn publish_erasure(&self, profile_ids: &[&str]) {
+        let ids = profile_ids.iter().map(ToString::to_string).collect();
+        let change = Change::ProfileErased(ProfileErased { profile_ids: ids });
+        self.publish(
+            &self.logs.profile,
+            vec![(profile_ids[0].to_owned(), change)],
+        )
+        .await;
     }
 
     /// Returns when the engine has taken it in.
