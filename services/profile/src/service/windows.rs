@@ -28,7 +28,7 @@ use crate::{
 
 /// Of one person, the newest events at most that are looked at one by one, for what
 /// columns cannot answer. A judgement's own budget ends before.
-const EVENTS_MAX: usize = 50_000;
+const EVENTS_MAX: usize = 100_000;
 
 /// A person about whose history questions may be asked.
 #[derive(Debug)]
