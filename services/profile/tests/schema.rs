@@ -178,6 +178,13 @@ async fn every_fault_of_a_declaration_is_told_at_once() {
                 },
                 vec!["trait.enum_values[1]", "trait.enum_values[2]"],
             ),
+            (
+                Trait {
+                    retention_class: "nowhere".into(),
+                    ..declared("x", TraitText)
+                },
+                vec!["trait.retention_class"],
+            ),
             // Expressions: no such function, of another kind, what is not there.
             (
                 computed("x", TraitNumber, "profile."),

@@ -10,6 +10,7 @@ use attune_expr::{Expression, Kind, Vocabulary, is_identifier};
 use super::{TEXT_CHARS_MAX, is_purpose};
 use crate::domain::{
     event::event_type,
+    retention::Classes,
     schema::{LENGTH_MAX_DEFAULT, TraitSchemas, cycles},
 };
 
@@ -46,6 +47,7 @@ pub struct Known<'a> {
     pub traits: &'a TraitSchemas,
     /// Without the trait itself.
     pub vocabulary: &'a Vocabulary,
+    pub classes: &'a Classes,
 }
 
 /// A trait by itself, against what it was before and what is declared besides it.
@@ -56,7 +58,7 @@ pub fn declared_trait(
 ) -> Result<(), Violations> {
     let mut violations = Violations::new();
     violations.within("trait", |violations| {
-        fields(declared, violations);
+        fields(declared, known.classes, violations);
         if let Some(before) = before {
             still_fits(before, declared, violations);
         }
@@ -68,7 +70,7 @@ pub fn declared_trait(
     violations.into_result()
 }
 
-fn fields(declared: &Trait, violations: &mut Violations) {
+fn fields(declared: &Trait, classes: &Classes, violations: &mut Violations) {
     if !is_trait_id(&declared.trait_id) {
         violations.push(
             "trait_id",
@@ -83,7 +85,7 @@ fn fields(declared: &Trait, violations: &mut Violations) {
         Err(_) => violations.push("merge_strategy", "must be a strategy that exists"),
         Ok(strategy) => merge_strategy(strategy, kind, violations),
     }
-    class(&declared.retention_class, violations);
+    class(&declared.retention_class, classes, violations);
     if !declared.purpose.is_empty() && !is_purpose(&declared.purpose) {
         violations.push("purpose", "must be the id of a purpose");
     }
@@ -173,16 +175,15 @@ fn merge_strategy(strategy: MergeStrategy, kind: Option<TraitType>, violations: 
     }
 }
 
-fn class(name: &str, violations: &mut Violations) {
-    let is_name = name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !is_name || name.len() > 64 {
-        violations.push(
-            "retention_class",
-            "must be a retention class of the service's settings",
-        );
+fn class(name: &str, classes: &Classes, violations: &mut Violations) {
+    if name.is_empty() || classes.has(name) {
+        return;
     }
+    let suggestion = attune_expr::nearest(name, classes.names())
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    let rule = format!("must be a retention class of the service's settings{suggestion}");
+    violations.push("retention_class", rule);
 }
 
 /// Of a kind that fits the type, readable when nobody is there, and free of cycles.
@@ -201,6 +202,9 @@ fn expression(declared: &Trait, known: &Known<'_>, violations: &mut Violations) 
     };
     if !fits_date(declared.r#type(), compiled.kind()) {
         violations.push("expression", "must come to a date or a time");
+    }
+    if let Some(fault) = compiled.untold() {
+        violations.push("expression", fault.to_string());
     }
     let reads = compiled.reads();
     if reads.context {
@@ -288,7 +292,7 @@ fn still_wide(before: &Trait, after: &Trait, violations: &mut Violations) {
 }
 
 /// An event type by itself.
-pub fn declared_event_type(declared: &EventType) -> Result<(), Violations> {
+pub fn declared_event_type(declared: &EventType, classes: &Classes) -> Result<(), Violations> {
     let mut violations = Violations::new();
     violations.within("event_type", |violations| {
         let id = declared.event_type_id.as_str();
@@ -303,7 +307,7 @@ pub fn declared_event_type(declared: &EventType) -> Result<(), Violations> {
             violations.push("event_type_id", rule);
         }
         display_name(&declared.display_name, violations);
-        class(&declared.retention_class, violations);
+        class(&declared.retention_class, classes, violations);
         properties(&declared.properties, violations);
     });
     violations.into_result()

@@ -25,6 +25,17 @@ impl Classes {
         Self(days.clone())
     }
 
+    /// Whether there is such a class: one that has days, or one that everybody has.
+    pub fn has(&self, class: &str) -> bool {
+        const ALWAYS: [&str; 2] = [EVENTS, TRAIT_HISTORY];
+        ALWAYS.contains(&class) || self.0.contains_key(class)
+    }
+
+    /// Those that have days.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What is older than this is too old; None if nothing of the class ever is.
     pub fn cutoff_ms(&self, class: &str, now_ms: i64) -> Option<i64> {
         let days = self.0.get(class)?;

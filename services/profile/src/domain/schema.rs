@@ -318,10 +318,6 @@ impl EventSchemas {
         self.0.get(event_type)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// What of an event breaks the declaration of its type; nothing if there is none.
     pub fn broken(&self, event_type: &str, properties: Option<&Struct>) -> Vec<Broken> {
         self.get(event_type)

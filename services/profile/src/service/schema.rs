@@ -19,7 +19,10 @@ use super::{Service, Shared, declarations};
 use crate::{
     Error,
     convert::schema as convert,
-    domain::schema::{EventSchemas, TraitSchemas, cycles},
+    domain::{
+        retention::Classes,
+        schema::{EventSchemas, TraitSchemas, cycles},
+    },
     store,
 };
 
@@ -91,6 +94,7 @@ pub struct Tables {
 impl Tables {
     pub fn new(shared: &Arc<Shared>) -> Self {
         let checking = shared.clone();
+        let classes = Classes::new(&shared.config.retention.days);
         Self {
             traits: Table::builder(&shared.database)
                 .check(move |tx, change| {
@@ -99,7 +103,10 @@ impl Tables {
                 })
                 .build(),
             event_types: Table::builder(&shared.database)
-                .check(|tx, change| Box::pin(check_event_type(tx, change)))
+                .check(move |tx, change| {
+                    let classes = classes.clone();
+                    Box::pin(async move { check_event_type(&classes, tx, change).await })
+                })
                 .build(),
         }
     }
@@ -118,6 +125,7 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
     match (&change.before, &change.after) {
         (before, Some(after)) => {
             let known = convert::Known {
+                classes: &Classes::new(&shared.config.retention.days),
                 traits: &schema.traits,
                 vocabulary: &schema.vocabulary,
             };
@@ -138,11 +146,15 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
     Ok(())
 }
 
-async fn check_event_type(tx: &mut Tx, change: &Change<EventType>) -> Result<(), Refusal> {
+async fn check_event_type(
+    classes: &Classes,
+    tx: &mut Tx,
+    change: &Change<EventType>,
+) -> Result<(), Refusal> {
     let workspace = &change.workspace;
     let turn = store::lock_to_declare(tx).await?;
     if let Some(after) = &change.after {
-        convert::declared_event_type(after)?;
+        convert::declared_event_type(after, classes)?;
         if change.before.is_none() {
             bounded::<EventType>(tx, workspace).await?;
         }

@@ -214,6 +214,25 @@ pub async fn by_chance(
     Ok((read(database, codec, workspace, &rows).await?, last))
 }
 
+/// What came by the own identifiers of a living profile, and of each that is part of it.
+pub async fn sides(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    profile_id: ProfileId,
+) -> Result<Vec<Record>, Error> {
+    const SIDES: &str = "select profile_id, coalesce(own, record) from profiles \
+         where workspace = $1 and (profile_id = $2 or merged_into = $2) \
+         order by profile_id limit 1000";
+    let args = args![workspace, profile_id.to_string()];
+    let rows = database.fetch_all(SIDES, args).await?;
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    let owned = owned.into_iter();
+    owned
+        .map(|(profile_id, row)| seals.record(profile_id, &row.get::<Bytes>(1)?))
+        .collect()
+}
+
 /// How many people there are.
 pub async fn count(database: &Database, workspace: &str) -> Result<i64, Error> {
     const COUNT: &str =
