@@ -202,7 +202,7 @@ pub async fn by_chance(
     limit: i64,
 ) -> Result<(Vec<ProfileRow>, Option<String>), Error> {
     let sql = format!(
-        "select {COLUMNS}, substr(profile_id, 29) from profiles \
+        "select {COLUMNS} from profiles \
          where workspace = $1 and merged_into is null and substr(profile_id, 29) > $2 \
          order by substr(profile_id, 29) limit $3"
     );
@@ -210,7 +210,8 @@ pub async fn by_chance(
     let rows = database
         .fetch_all(attune_storage::Sql::built(sql), args)
         .await?;
-    let last = rows.last().map(|row| row.get(6)).transpose()?;
+    let last: Option<String> = rows.last().map(|row| row.get(0)).transpose()?;
+    let last = last.and_then(|id| Some(id.get(28..)?.to_owned()));
     Ok((read(database, codec, workspace, &rows).await?, last))
 }
 
