@@ -93,10 +93,6 @@ impl HeldHistories {
         self.windows.remove(&key);
     }
 
-    pub fn forget_all(&self) {
-        self.windows.clear();
-    }
-
     /// The column that answers a question, which people whose columns are held share.
     pub fn column(&self, aggregate: &Arc<Aggregate>) -> Option<Column> {
         if let Some(column) = self.columns.read().get(aggregate) {

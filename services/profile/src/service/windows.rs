@@ -85,16 +85,6 @@ impl Histories {
         Ok(histories)
     }
 
-    /// Of events, each person's the newest first, that are looked at one by one.
-    pub fn of_events(events: Vec<(ProfileId, RecentEvent)>) -> Self {
-        let mut histories = Self::default();
-        for (profile_id, event) in events {
-            let history = histories.people.entry(profile_id).or_default();
-            history.events.push(event);
-        }
-        histories
-    }
-
     pub fn of(&self, profile_id: ProfileId) -> &History {
         self.people.get(&profile_id).unwrap_or(&self.nobody)
     }
@@ -158,7 +148,7 @@ impl Histories {
         let mut columns_of: FxHashMap<*const Aggregate, Option<Column>> = FxHashMap::default();
         for wanted in wanted {
             let history = self.people.entry(wanted.profile_id).or_default();
-            let mut columns: FxHashMap<Column, i64> = FxHashMap::default();
+            let mut columns: Vec<(Column, i64)> = Vec::new();
             let mut events: FxHashMap<String, i64> = FxHashMap::default();
             for aggregate in &wanted.aggregates {
                 let column = columns_of
@@ -167,10 +157,10 @@ impl Histories {
                 let since_ms = since_ms(aggregate, writing.now_ms);
                 match column {
                     Some(_) if history.windows.cover(aggregate, writing.now_ms) => {}
-                    Some(column) => {
-                        let held = columns.entry(column.clone()).or_insert(since_ms);
-                        *held = since_ms.min(*held);
-                    }
+                    Some(column) => match columns.iter_mut().find(|(held, _)| held == column) {
+                        Some((_, held_ms)) => *held_ms = since_ms.min(*held_ms),
+                        None => columns.push((column.clone(), since_ms)),
+                    },
                     None => {
                         for event_type in aggregate.event_types() {
                             let held = events.entry(event_type.to_owned()).or_insert(since_ms);
@@ -249,7 +239,7 @@ impl Missing {
     fn add(
         &mut self,
         wanted: &Wanted,
-        columns: FxHashMap<Column, i64>,
+        columns: Vec<(Column, i64)>,
         types: FxHashMap<String, i64>,
         now_ms: i64,
     ) {
