@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     identity::{self, Namespaces},
-    snapshot::DefaultConsent,
+    purposes::DefaultConsent,
     standing::Bounds,
 };
 
@@ -15,8 +15,9 @@ use crate::domain::{
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Whether a person who decided nothing about personalization is taken to have
-    /// granted it (`granted`, opt-out) or not (`denied`, opt-in).
+    /// Whether a person who decided nothing about personalization or analytics is taken
+    /// to have granted them (`granted`, opt-out) or not (`denied`, opt-in), where the
+    /// purpose declares no regime for the region they are in.
     pub default_consent: Consent,
     /// Memory for profiles that are in use, in MiB. A profile of 20 traits and 30
     /// events takes about 2 KiB.

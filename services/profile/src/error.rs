@@ -24,6 +24,12 @@ pub enum Error {
     Storage(#[from] attune_storage::Error),
 }
 
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(fault)
+    }
+}
+
 impl From<Violations> for Error {
     fn from(violations: Violations) -> Self {
         Self::Invalid(violations)
@@ -63,6 +69,7 @@ impl Error {
         use attune_storage::Error as Storage;
         let fault = match self {
             Self::Invalid(violations) => Fault::invalid(violations),
+            Self::Refused(fault) => fault,
             Self::ProfileNotFound(id) => Fault::not_found("profile", id),
             Self::Refused(fault) => fault,
             Self::Overloaded | Self::Storage(Storage::Overloaded) => Fault::overloaded(RETRY_AFTER),

@@ -12,12 +12,15 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    domain::{Identity, Owner, ProfileId, snapshot::EncodedSnapshot, standing::Standing},
+    domain::{
+        Identity, Owner, ProfileId, purposes::Learning, snapshot::EncodedSnapshot,
+        standing::Standing,
+    },
 };
 
 /// What an entry takes besides its snapshot: key, value, slot and table.
 const IDENTITY_BYTES: u64 = 128;
-const PROFILE_BYTES: u64 = 224;
+const PROFILE_BYTES: u64 = 296;
 const SHARDS: usize = 4096;
 
 /// Where something is held; a keyed hash, so that neither identifiers nor workspaces
@@ -37,10 +40,12 @@ impl Key {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hot {
     pub standing: Standing,
-    /// May be used for personalization.
-    pub allowed: bool,
+    /// Whether what the person does may be learned from.
+    pub learning: Learning,
     /// Absent where only writers asked so far.
     pub snapshot: Option<EncodedSnapshot>,
+    /// The same for where the person asked from last, where more is allowed there.
+    pub elsewhere: Option<Box<EncodedSnapshot>>,
 }
 
 /// How often anything near a key was written.
@@ -67,8 +72,10 @@ impl Weighter<Key, Option<Owner>> for Bytes {
 
 impl Weighter<Key, Arc<Hot>> for Bytes {
     fn weight(&self, _: &Key, hot: &Arc<Hot>) -> u64 {
-        let snapshot = hot.snapshot.as_ref().map_or(0, EncodedSnapshot::size);
-        PROFILE_BYTES + snapshot as u64
+        let elsewhere = hot.elsewhere.as_deref();
+        let held = hot.snapshot.iter().chain(elsewhere);
+        let snapshots: usize = held.map(EncodedSnapshot::size).sum();
+        PROFILE_BYTES + snapshots as u64
     }
 }
 

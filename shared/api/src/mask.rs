@@ -36,6 +36,15 @@ pub fn apply<M: Message + Default>(
     }
 }
 
+/// The fields that are set: what an absent mask stands for.
+pub fn populated<M: Message>(full_name: &str, sent: &M) -> FieldMask {
+    let sent = reflect_as(full_name, sent);
+    let paths = sent.fields().map(|(field, _)| field.name().to_owned());
+    FieldMask {
+        paths: paths.collect(),
+    }
+}
+
 /// A generated message as one whose fields can be walked. `full_name` is its name.
 pub(crate) fn reflect_as<M: Message>(full_name: &str, message: &M) -> DynamicMessage {
     #[allow(clippy::expect_used)] // Callers pass the name of a generated message.

@@ -187,6 +187,7 @@ impl Personalization {
         let generation = self.stale.generation();
         let request = GetSnapshotRequest {
             subject: Some(subject),
+            ..GetSnapshotRequest::default()
         };
         let slice = answer.slice(self.shares.profile);
         let request = answer.caller.request_within(request, slice);

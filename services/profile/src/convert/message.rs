@@ -14,7 +14,7 @@ use attune_rpc::Caller;
 use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind as ValueKind};
 
-use super::{Rules, identity, text, time};
+use super::{Rules, identity, signals::signals, text, time};
 use crate::{
     domain::{
         Identity, Kind, Message, Occurrence, Provenance, Traits, Who,
@@ -210,8 +210,12 @@ impl Reader<'_> {
             None => Some(receive_ms),
         };
         text("channel", &sent.channel, violations);
+        let mut signalled = None;
         if let Some(context) = &sent.context {
-            violations.within("context", |v| self.values(context, v));
+            violations.within("context", |v| {
+                self.values(context, v);
+                signalled = signals(context, v).map(Arc::new);
+            });
         }
         let id: Arc<str> = sent.message_id.as_str().into();
         let provenance = self.provenance(&sent, violations);
@@ -231,6 +235,7 @@ impl Reader<'_> {
             time_ms: time_ms?,
             provenance: provenance?,
             kind: kind?,
+            signals: signalled,
         })
     }
 

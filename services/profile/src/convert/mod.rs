@@ -6,14 +6,18 @@ pub mod events;
 pub mod merges;
 pub mod message;
 pub mod page;
+pub mod preferences;
+pub mod purposes;
 pub mod schema;
+mod signals;
 
 use std::{str::FromStr as _, sync::Arc};
 
 use attune_api::{
     profile::v1::{
-        GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListProfilesRequest,
-        ListTraitHistoryRequest, LookupProfileRequest, SetConsentRequest,
+        GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListConsentHistoryRequest,
+        ListProfilesRequest, ListTraitHistoryRequest, LookupProfileRequest, SetConsentRequest,
+        SetConsentStringRequest,
     },
     time::to_ms,
     r#type::v1::{self as types, subject::Id},
@@ -26,10 +30,17 @@ use crate::{
     config::Config,
     domain::{
         Identity, ProfileId,
+        consent::TCF,
         identity::{ANONYMOUS_ID, Namespaces, Read, USER_ID},
+        purposes::Asked,
+        region::Region,
+        tcf::Tcf,
     },
     service::{
-        audit::EntriesAsked, consent::ConsentChange, history::HistoryAsked, schema::Schema,
+        audit::EntriesAsked,
+        consent::{ConsentChange, DecisionsAsked, Said},
+        history::HistoryAsked,
+        schema::Schema,
         snapshot::Subject,
     },
 };
@@ -44,6 +55,7 @@ pub struct Rules<'a> {
 
 /// Longest free text that is no value of a person's, in characters.
 const TEXT_CHARS_MAX: usize = 256;
+const LONG_TEXT_CHARS_MAX: usize = 4_096;
 
 pub fn get_profile(request: &GetProfileRequest) -> Result<ProfileId, Error> {
     profile_id(&request.profile_id)
@@ -96,14 +108,31 @@ fn named(read: Read) -> Subject {
     }
 }
 
-pub fn subject(request: GetSnapshotRequest, namespaces: &Namespaces) -> Result<Subject, Error> {
+pub fn snapshot(
+    request: GetSnapshotRequest,
+    namespaces: &Namespaces,
+) -> Result<(Subject, Asked), Error> {
+    let region = match request.region.as_str() {
+        "" => None,
+        text => Some(Region::parse(text).map_err(|_| {
+            Violations::of("region", "must be an ISO 3166 code such as `AT` or `US-CA`")
+        })?),
+    };
+    let asked = Asked {
+        region,
+        gpc: request.gpc,
+    };
+    Ok((subject(request.subject, namespaces)?, asked))
+}
+
+fn subject(sent: Option<types::Subject>, namespaces: &Namespaces) -> Result<Subject, Error> {
     let identified = |namespace: &str, value: &str, field: &str| {
         namespaces
             .read(namespace, value)
             .map(named)
             .map_err(|broken| Violations::of(field, broken.rule).into())
     };
-    match request.subject.and_then(|s| s.id) {
+    match sent.and_then(|s| s.id) {
         None => Err(Violations::of("subject", "must name a person in one way").into()),
         Some(Id::ProfileId(id)) => Ok(id.parse().map_or(Subject::Nobody, Subject::Profile)),
         Some(Id::UserId(value)) => identified(USER_ID, &value, "subject.user_id"),
@@ -155,11 +184,9 @@ pub fn set_consent(
         violations.push("profile_id", "must be set");
     }
     if !is_purpose(&request.purpose) {
-        violations.push(
-            "purpose",
-            "must be 1 to 64 of a-z, 0-9 and `_`, beginning with a letter",
-        );
+        violations.push("purpose", purposes::ID_RULE);
     }
+    long_text("evidence", &request.evidence, &mut violations);
     text("source", &request.source, &mut violations);
     text("policy_version", &request.policy_version, &mut violations);
     let time_ms = request
@@ -170,12 +197,64 @@ pub fn set_consent(
     Ok(ConsentChange {
         workspace: Arc::from(workspace),
         profile_id: profile_id(&request.profile_id)?,
-        purpose: request.purpose,
-        granted: request.granted,
+        said: Said::Purpose {
+            purpose: request.purpose,
+            granted: request.granted,
+            policy_version: request.policy_version,
+            evidence: request.evidence,
+        },
         source: request.source,
-        policy_version: request.policy_version,
         time_ms,
         traceparent,
+    })
+}
+
+pub fn set_consent_string(
+    workspace: &str,
+    request: SetConsentStringRequest,
+    traceparent: String,
+    config: &Config,
+    now_ms: i64,
+) -> Result<ConsentChange, Error> {
+    let mut violations = Violations::new();
+    if request.profile_id.is_empty() {
+        violations.push("profile_id", "must be set");
+    }
+    let tcf = Tcf::decode(&request.tcf).map_err(|fault| violations.push("tcf", fault.to_string()));
+    text("source", &request.source, &mut violations);
+    let time_ms = request
+        .time
+        .as_ref()
+        .and_then(|sent| time("time", sent, now_ms, config, &mut violations));
+    let source = match request.source.as_str() {
+        "" => TCF.to_owned(),
+        _ => request.source,
+    };
+    match tcf {
+        Ok(tcf) if violations.is_empty() => Ok(ConsentChange {
+            workspace: Arc::from(workspace),
+            profile_id: profile_id(&request.profile_id)?,
+            said: Said::Tcf(tcf),
+            source,
+            time_ms,
+            traceparent,
+        }),
+        _ => Err(violations.into()),
+    }
+}
+
+pub fn consent_history(request: &ListConsentHistoryRequest) -> Result<DecisionsAsked, Error> {
+    let mut violations = Violations::new();
+    if request.profile_id.is_empty() {
+        violations.push("profile_id", "must be set");
+    }
+    let size = page::size(request.page_size, &mut violations);
+    let before = page::read_place_token(&request.page_token, &mut violations);
+    violations.into_result()?;
+    Ok(DecisionsAsked {
+        profile_id: profile_id(&request.profile_id)?,
+        size,
+        before,
     })
 }
 
@@ -185,6 +264,14 @@ fn is_purpose(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Text of more than one line, possibly empty.
+fn long_text(field: &str, value: &str, violations: &mut Violations) {
+    if value.chars().count() > LONG_TEXT_CHARS_MAX {
+        let rule = format!("must be at most {LONG_TEXT_CHARS_MAX} characters");
+        violations.push(field, rule);
+    }
 }
 
 /// Free text, possibly empty.

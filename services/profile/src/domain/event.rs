@@ -134,7 +134,7 @@ pub fn event_type(name: &str) -> String {
     short.to_owned()
 }
 
-fn snake_case(name: &str) -> String {
+pub fn snake_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     let mut previous = None;
     let mut chars = name.chars().peekable();

@@ -20,8 +20,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Identity, Kind, Message, Occurrence, Owner, ProfileId, Provenance, Traits, Who,
+    consent::{Decision, Signals},
     merge::{Evidence, MergeId, Merged, Parted, Refused},
-    record::Decision,
+    preferences::Preferences,
     standing::{Bounds, Refusal, Standing},
 };
 
@@ -94,6 +95,16 @@ pub enum Step {
         owner: Owner,
         purpose: String,
         decision: Decision,
+    },
+    /// What a message's context says about consent.
+    Signal {
+        owner: Owner,
+        signals: Arc<Signals>,
+        time_ms: i64,
+    },
+    Prefer {
+        owner: Owner,
+        preferences: Preferences,
     },
 }
 
@@ -602,6 +613,7 @@ mod tests {
             time_ms: 0,
             provenance: Arc::default(),
             kind,
+            signals: None,
         }
     }
 

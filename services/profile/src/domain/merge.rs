@@ -199,10 +199,7 @@ fn said(verb: &str, who: &str, why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        Provenance, Traits,
-        record::{Decision, Statement},
-    };
+    use crate::domain::{Provenance, Traits, consent::Decision, record::Statement};
     use attune_api::{
         json::to_value,
         profile::v1::{MergeStrategy, Trait},

@@ -4,6 +4,7 @@
 
 pub mod audience;
 pub mod audit;
+pub mod consent;
 pub mod event;
 pub mod folding;
 pub mod identity;
@@ -11,13 +12,17 @@ pub mod linking;
 pub mod merge;
 pub mod outcome;
 pub mod people;
+pub mod preferences;
+pub mod purposes;
 pub mod quality;
 pub mod record;
+pub mod region;
 pub mod retention;
 pub mod schema;
 pub mod scope;
 pub mod snapshot;
 pub mod standing;
+pub mod tcf;
 pub mod windows;
 
 use std::{fmt, str::FromStr, sync::Arc};
@@ -104,6 +109,8 @@ pub struct Message {
     /// Shared by the messages of a sender.
     pub provenance: Arc<Provenance>,
     pub kind: Kind,
+    /// What its context says about consent; none where it says nothing.
+    pub signals: Option<Arc<consent::Signals>>,
 }
 
 /// Whom a message is about.

@@ -8,13 +8,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Identity, Occurrence, Owner, ProfileId,
+    consent::{Decision, Signals},
     linking::{Directory, Step},
     merge::{Merged, Parted, Refused},
     people::{People, Stored},
+    purposes::Purposes,
     quality::Tally,
-    record::{Change, PERSONALIZATION, Said, Statement, Timed},
+    record::{Change, Said, Statement, Timed},
     schema::TraitSchemas,
-    snapshot::DefaultConsent,
 };
 
 /// A row of the timeline.
@@ -30,6 +31,14 @@ pub struct PastRow {
     pub owner: Owner,
     pub trait_id: String,
     pub value: Timed,
+}
+
+/// A row of the history of consent.
+#[derive(Debug)]
+pub struct DecisionRow {
+    pub owner: Owner,
+    pub purpose: String,
+    pub decision: Decision,
 }
 
 /// What the log is told.
@@ -84,6 +93,8 @@ pub struct Outcome {
     pub encounters: Vec<(Identity, ProfileId)>,
     pub timeline: Vec<TimelineRow>,
     pub past: Vec<PastRow>,
+    /// Every decision about consent, whether it holds or came too late to.
+    pub decisions: Vec<DecisionRow>,
     /// Of what came about as the steps were taken.
     pub tally: Tally,
     pub tellings: Vec<Telling>,
@@ -91,6 +102,8 @@ pub struct Outcome {
     pub expired: FxHashSet<ProfileId>,
     /// By living profile; new events are on the timeline.
     pub touched: FxHashMap<ProfileId, Touched>,
+    /// Whether what people do may be learned from, of those of whom it was asked or known.
+    pub may_learn: FxHashMap<ProfileId, bool>,
 }
 
 /// What of a person a batch changed, for what is derived from it.
@@ -101,10 +114,16 @@ pub struct Touched {
     pub traits: BTreeSet<String>,
     /// By purpose.
     pub consents: BTreeSet<String>,
+    pub preferences: bool,
 }
 
 /// Ids whose stored record the steps read; those created by them are not stored yet.
-pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
+/// Of somebody who only did something the record is read where it is not known whether
+/// that may be learned from.
+pub fn records_needed(
+    requests: &[Vec<Step>],
+    may_learn: &FxHashMap<ProfileId, bool>,
+) -> BTreeSet<ProfileId> {
     let mut needed = BTreeSet::new();
     for step in requests.iter().flatten() {
         match step {
@@ -112,7 +131,9 @@ pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
             | Step::Unlink { owner, .. }
             | Step::Identify { owner, .. }
             | Step::Group { owner, .. }
-            | Step::Decide { owner, .. } => {
+            | Step::Decide { owner, .. }
+            | Step::Signal { owner, .. }
+            | Step::Prefer { owner, .. } => {
                 needed.insert(owner.profile_id);
             }
             Step::Expire { profile_id, .. } => {
@@ -121,6 +142,9 @@ pub fn records_needed(requests: &[Vec<Step>]) -> BTreeSet<ProfileId> {
             Step::Merge(merged) => needed.extend([merged.survivor, merged.merged]),
             Step::Unmerge(parted) => {
                 needed.insert(parted.survivor);
+            }
+            Step::Event { owner, .. } if !may_learn.contains_key(&owner.profile_id) => {
+                needed.insert(owner.profile_id);
             }
             Step::Create { .. } | Step::Event { .. } | Step::Meet { .. } | Step::Refuse(_) => {}
         }
@@ -140,19 +164,20 @@ pub struct Execution<'a> {
     pub stored: FxHashMap<ProfileId, Stored>,
     /// As it is after the steps were decided.
     pub directory: &'a Directory,
-    /// Consent to personalization of every living profile that was looked up.
-    pub allowed: &'a FxHashMap<ProfileId, bool>,
-    /// As they are declared.
+    /// Whether what living profiles do may be learned from, of those where that is known
+    /// without their record.
+    pub may_learn: FxHashMap<ProfileId, bool>,
+    /// As they are declared, as are the next.
     pub traits: &'a TraitSchemas,
-    pub default_consent: DefaultConsent,
+    pub purposes: &'a Purposes,
     pub now_ms: i64,
 }
 
 /// Steps being carried out.
 struct Run<'a> {
     people: People<'a>,
-    allowed: &'a FxHashMap<ProfileId, bool>,
-    default_consent: DefaultConsent,
+    may_learn: FxHashMap<ProfileId, bool>,
+    purposes: &'a Purposes,
     now_ms: i64,
 }
 
@@ -162,8 +187,8 @@ impl Execution<'_> {
         let mut outcome = Outcome::default();
         let mut run = Run {
             people: People::new(self.stored, self.traits),
-            allowed: self.allowed,
-            default_consent: self.default_consent,
+            may_learn: self.may_learn,
+            purposes: self.purposes,
             now_ms: self.now_ms,
         };
         for (origin, steps) in requests.into_iter().enumerate() {
@@ -178,6 +203,7 @@ impl Execution<'_> {
             .changed(changed, |id| self.directory.standing(id));
         outcome.profiles = changed.living;
         outcome.parts = changed.merged;
+        outcome.may_learn = run.may_learn;
         outcome.settle();
         outcome
     }
@@ -253,10 +279,16 @@ impl Run<'_> {
                 owner,
                 purpose,
                 decision,
-            } => {
-                if self.people.own(owner).decide(&purpose, decision) == Change::Some {
+            } => self.decide(owner, purpose, decision, outcome),
+            Step::Signal {
+                owner,
+                signals,
+                time_ms,
+            } => self.signal(owner, &signals, time_ms, outcome),
+            Step::Prefer { owner, preferences } => {
+                if self.people.own(owner).prefer(preferences) == Change::Some {
                     outcome.updated(owner.profile_id);
-                    outcome.touched(owner.profile_id).consents.insert(purpose);
+                    outcome.touched(owner.profile_id).preferences = true;
                 }
             }
             Step::Expire { profile_id, traits } => {
@@ -266,17 +298,61 @@ impl Run<'_> {
                 outcome.touched(profile_id).everything = true;
             }
             Step::Event { owner, event } => {
-                let allowed = self.allowed(owner.profile_id);
+                let allowed = self.may_learn(owner.profile_id);
                 outcome.recorded(owner, event, allowed);
             }
         }
     }
 
-    fn allowed(&mut self, profile_id: ProfileId) -> bool {
+    fn decide(&mut self, owner: Owner, purpose: String, decision: Decision, outcome: &mut Outcome) {
+        outcome.decisions.push(DecisionRow {
+            owner,
+            purpose: purpose.clone(),
+            decision: decision.clone(),
+        });
+        if self.people.own(owner).decide(&purpose, decision) == Change::Some {
+            let touched = outcome.touched(owner.profile_id);
+            touched.consents.insert(purpose);
+            // Other traits may be read now, by whatever is derived.
+            touched.everything = true;
+            outcome.updated(owner.profile_id);
+        }
+    }
+
+    fn signal(&mut self, owner: Owner, signals: &Signals, time_ms: i64, outcome: &mut Outcome) {
+        let purposes = self.purposes;
+        // What holds of the person, whichever of their profiles said it.
+        let held = self.people.record(owner.profile_id);
+        let held = held
+            .map(|record| record.consents.clone())
+            .unwrap_or_default();
+        let record = self.people.own(owner);
+        let mut signalled = record.signalled.clone().unwrap_or_default();
+        let decisions = signalled.take(signals, time_ms, &held, purposes);
+        let moved = record.signalled.as_ref().map_or("", |s| &s.region) != signalled.region;
+        let noted = Some(signalled);
+        if record.signalled != noted {
+            record.signalled = noted;
+            outcome.changed.insert(owner.profile_id);
+        }
+        if moved && purposes.is_regional() {
+            outcome.updated(owner.profile_id);
+            outcome.touched(owner.profile_id).everything = true;
+        }
+        for (purpose, decision) in decisions {
+            self.decide(owner, purpose, decision, outcome);
+        }
+    }
+
+    fn may_learn(&mut self, profile_id: ProfileId) -> bool {
         match self.people.record(profile_id) {
-            Some(record) => self.default_consent.allows(record.granted(PERSONALIZATION)),
+            Some(record) => {
+                let may = self.purposes.may_learn(&self.purposes.standing(record));
+                self.may_learn.insert(profile_id, may);
+                may
+            }
             // Looked up with the directory; a profile nobody looked up is not used.
-            None => self.allowed.get(&profile_id).copied().unwrap_or(false),
+            None => self.may_learn.get(&profile_id).copied().unwrap_or(false),
         }
     }
 }
@@ -377,6 +453,9 @@ impl Outcome {
             owner.profile_id = settled(owner.profile_id);
         }
         for row in &mut self.timeline {
+            row.owner.profile_id = settled(row.owner.profile_id);
+        }
+        for row in &mut self.decisions {
             row.owner.profile_id = settled(row.owner.profile_id);
         }
         for row in &mut self.past {

@@ -7,19 +7,30 @@ use std::{collections::BTreeMap, sync::Arc};
 use attune_api::profile::v1::{Origin, Party};
 use prost_types::{Struct, Value};
 
-use super::Traits;
-
-/// The purpose that decides whether a profile may be used at all.
-pub const PERSONALIZATION: &str = "personalization";
+use super::{
+    Traits,
+    consent::{self, ANALYTICS, Decision, Decisions, PERSONALIZATION, Signalled},
+    preferences::{Level, Preferences},
+};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Record {
     #[prost(btree_map = "string, message", tag = "1")]
     pub traits: BTreeMap<String, Timed>,
     #[prost(btree_map = "string, message", tag = "2")]
-    pub consents: BTreeMap<String, Decision>,
+    pub consents: Decisions,
     #[prost(btree_map = "string, message", tag = "3")]
     pub groups: BTreeMap<String, Membership>,
+    #[prost(message, optional, tag = "4")]
+    pub preferences: Option<Preferences>,
+    /// Computed traits. Derived, as are the next.
+    #[prost(btree_map = "string, message", tag = "5")]
+    pub computed: BTreeMap<String, Value>,
+    /// Segments the person is in, and since when.
+    #[prost(btree_map = "string, int64", tag = "6")]
+    pub segments: BTreeMap<String, i64>,
+    #[prost(message, optional, tag = "7")]
+    pub signalled: Option<Signalled>,
 }
 
 /// A value and when it was true. Without a value it says since when there is none,
@@ -76,19 +87,6 @@ pub struct Said {
     pub disputed: Vec<String>,
     /// Values older than the one that is held.
     pub late: u32,
-}
-
-/// What a person decided about one purpose.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Decision {
-    #[prost(bool, tag = "1")]
-    pub granted: bool,
-    #[prost(string, tag = "2")]
-    pub source: String,
-    #[prost(string, tag = "3")]
-    pub policy_version: String,
-    #[prost(int64, tag = "4")]
-    pub time_ms: i64,
 }
 
 /// What is known about a group this person is in.
@@ -160,20 +158,46 @@ impl Record {
         self.consents.get(purpose).map(|c| c.granted)
     }
 
-    /// Takes over what another record of the same person knows, found to be so at
-    /// `merge_ms`: consents by the most restrictive of what was decided until then, or by
-    /// what was decided later; of groups, the latest traits. A person's own traits are
-    /// folded by their strategies instead.
-    pub fn absorb(&mut self, other: Record, merge_ms: i64) {
-        for (purpose, theirs) in other.consents {
-            match self.consents.get_mut(&purpose) {
-                Some(ours) if !prevails(&theirs, ours, merge_ms) => {}
-                Some(ours) => *ours = theirs,
-                None => {
-                    self.consents.insert(purpose, theirs);
-                }
+    /// Whether the person decided that what they do may be learned from, as far as that
+    /// can be told without the workspace's purposes; None if they left it open. It takes
+    /// consent to personalization and analytics both, and one refusal settles it.
+    pub fn learning(&self) -> Option<bool> {
+        let wanted = self.level() == Level::Full;
+        match (self.granted(PERSONALIZATION), self.granted(ANALYTICS)) {
+            _ if !wanted => Some(false),
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// How personal it may get.
+    pub fn level(&self) -> Level {
+        let preferences = self.preferences.as_ref();
+        preferences.map_or(Level::Full, Preferences::level_held)
+    }
+
+    /// A wish older than the one at hand changes nothing, nor does the same again.
+    pub fn prefer(&mut self, preferences: Preferences) -> Change {
+        match &self.preferences {
+            Some(held) if held.time_ms > preferences.time_ms || *held == preferences => {
+                Change::None
+            }
+            _ => {
+                self.preferences = Some(preferences);
+                Change::Some
             }
         }
+    }
+
+    /// Takes over what another record of the same person knows, found to be so at
+    /// `merge_ms`: consents by the most restrictive of what was decided until then, or by
+    /// what was decided later; the latest preferences; of groups, the latest traits. A person's own traits are
+    /// folded by their strategies instead.
+    pub fn absorb(&mut self, other: Record, merge_ms: i64) {
+        consent::absorb(&mut self.consents, other.consents, merge_ms);
+        self.signalled = Signalled::joined(self.signalled.take(), other.signalled);
+        self.preferences = Preferences::later(self.preferences.take(), other.preferences);
         for (group_id, theirs) in other.groups {
             let ours = self.groups.entry(group_id).or_default();
             absorb_traits(&mut ours.traits, theirs.traits);
@@ -183,13 +207,6 @@ impl Record {
     /// Current traits, without the removed ones.
     pub fn current_traits(&self) -> Struct {
         current(&self.traits)
-    }
-}
-
-impl Decision {
-    /// To a later one that says something else.
-    pub fn gives_way_to(&self, other: &Self) -> bool {
-        self.time_ms <= other.time_ms && self != other
     }
 }
 
@@ -260,17 +277,6 @@ fn absorb_traits(ours: &mut BTreeMap<String, Timed>, theirs: BTreeMap<String, Ti
                 ours.insert(id, their);
             }
         }
-    }
-}
-
-/// Until the merge a refusal outweighs a grant whatever its time; of two alike, and of
-/// those decided when the two were one already, the later counts.
-fn prevails(theirs: &Decision, ours: &Decision, merge_ms: i64) -> bool {
-    let before = theirs.time_ms.max(ours.time_ms) <= merge_ms;
-    match (theirs.granted, ours.granted) {
-        (false, true) if before => true,
-        (true, false) if before => false,
-        _ => theirs.time_ms > ours.time_ms,
     }
 }
 

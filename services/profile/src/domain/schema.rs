@@ -172,7 +172,7 @@ impl TraitSchema {
             rule: ValueRule::of_trait(declared),
             merge: declared.merge_strategy(),
             purpose: match declared.purpose.as_str() {
-                "" => super::record::PERSONALIZATION.to_owned(),
+                "" => super::consent::PERSONALIZATION.to_owned(),
                 purpose => purpose.to_owned(),
             },
             personal: declared.personal,

@@ -6,7 +6,11 @@ use std::{ops::ControlFlow, sync::Arc};
 use attune_api::profile::v1::RecentEvent;
 use attune_expr::{Aggregate, Change, ContextField, EventRef, Scope, Value, recent_events};
 
-use super::{Record, snapshot::DefaultConsent, windows::Windows};
+use super::{
+    Record,
+    purposes::{PurposeSet, Purposes},
+    windows::Windows,
+};
 
 /// What of a history expressions ask about.
 #[derive(Debug, Clone, Default)]
@@ -25,13 +29,16 @@ pub struct PersonScope<'a> {
     pub key: &'a str,
     pub record: &'a Record,
     pub history: &'a History,
-    pub default_consent: DefaultConsent,
+    pub purposes: &'a Purposes,
+    /// What the person's data may be used for.
+    pub allowed: PurposeSet,
     pub now_ms: i64,
 }
 
 impl Scope for PersonScope<'_> {
     fn profile(&self, trait_id: &str) -> Value<'_> {
-        let held = self.record.traits.get(trait_id);
+        let may = self.purposes.may_use(trait_id, self.allowed);
+        let held = self.record.traits.get(trait_id).filter(|_| may);
         let value = held.and_then(|timed| timed.value.as_ref());
         value.map_or(Value::Missing, Value::from)
     }
@@ -45,7 +52,7 @@ impl Scope for PersonScope<'_> {
     }
 
     fn consent(&self, purpose: &str) -> bool {
-        self.default_consent.allows(self.record.granted(purpose))
+        self.purposes.allows(purpose, self.allowed)
     }
 
     fn subject_key(&self) -> &str {

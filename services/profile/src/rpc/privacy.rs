@@ -1,6 +1,8 @@
 //! What belongs to the person: purposes and preferences, merges that can be undone,
 //! export, erasure and the record of who looked.
 
+use std::sync::Arc;
+
 use attune_api::profile::v1::{
     CreatePurposeRequest, DeletePurposeRequest, EraseProfileRequest, Erasure, ExportPart,
     ExportProfileRequest, GetPreferencesRequest, GetPurposeRequest, ListAuditEntriesRequest,
@@ -12,11 +14,15 @@ use attune_api::profile::v1::{
     privacy_service_server::PrivacyService,
 };
 use attune_rpc::Caller;
+use attune_storage::resources::PageRequest;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, answer, traceparent};
-use crate::{convert, service::audit::Access};
+use crate::{
+    convert,
+    service::{audit::Access, read},
+};
 
 /// Who says that people are one, or two: a key, by its id.
 fn operator(caller: &Caller) -> String {
@@ -28,65 +34,146 @@ fn operator(caller: &Caller) -> String {
 impl PrivacyService for Rpc {
     async fn create_purpose(
         &self,
-        _request: Request<CreatePurposeRequest>,
+        request: Request<CreatePurposeRequest>,
     ) -> Result<Response<Purpose>, Status> {
-        Err(Status::unimplemented("CreatePurpose"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let edit = convert::purposes::create(request.into_inner())?;
+            let workspace = Arc::from(caller.workspace.as_str());
+            self.0.edit_purpose(workspace, edit).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn get_purpose(
         &self,
-        _request: Request<GetPurposeRequest>,
+        request: Request<GetPurposeRequest>,
     ) -> Result<Response<Purpose>, Status> {
-        Err(Status::unimplemented("GetPurpose"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let id = &request.get_ref().purpose_id;
+            self.0.purpose(caller.workspace.as_str(), id).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn list_purposes(
         &self,
-        _request: Request<ListPurposesRequest>,
+        request: Request<ListPurposesRequest>,
     ) -> Result<Response<ListPurposesResponse>, Status> {
-        Err(Status::unimplemented("ListPurposes"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let sent = request.into_inner();
+            let page = PageRequest {
+                page_size: sent.page_size,
+                page_token: sent.page_token,
+            };
+            let page = self
+                .0
+                .list_purposes(caller.workspace.as_str(), &page)
+                .await?;
+            Ok(ListPurposesResponse {
+                purposes: page.resources,
+                next_page_token: page.next_page_token,
+            })
+        };
+        answer(&caller, result.await)
     }
 
     async fn update_purpose(
         &self,
-        _request: Request<UpdatePurposeRequest>,
+        request: Request<UpdatePurposeRequest>,
     ) -> Result<Response<Purpose>, Status> {
-        Err(Status::unimplemented("UpdatePurpose"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let edit = convert::purposes::update(request.into_inner())?;
+            let workspace = Arc::from(caller.workspace.as_str());
+            self.0.edit_purpose(workspace, edit).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn delete_purpose(
         &self,
-        _request: Request<DeletePurposeRequest>,
+        request: Request<DeletePurposeRequest>,
     ) -> Result<Response<()>, Status> {
-        Err(Status::unimplemented("DeletePurpose"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let edit = convert::purposes::delete(request.into_inner());
+            let workspace = Arc::from(caller.workspace.as_str());
+            self.0.edit_purpose(workspace, edit).await.map(drop)
+        };
+        answer(&caller, result.await)
     }
 
     async fn set_consent_string(
         &self,
-        _request: Request<SetConsentStringRequest>,
+        request: Request<SetConsentStringRequest>,
     ) -> Result<Response<SetConsentStringResponse>, Status> {
-        Err(Status::unimplemented("SetConsentString"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let change = convert::set_consent_string(
+                caller.workspace.as_str(),
+                request.into_inner(),
+                traceparent(),
+                &self.0.shared.config,
+                attune_api::time::now_ms(),
+            )?;
+            let access = Access::of("SetConsentString", change.profile_id);
+            self.seen(&caller, access).await?;
+            let held = self.0.set_consent(change).await?;
+            let consents = held.iter().map(|(p, decision)| read::consent(p, decision));
+            Ok(SetConsentStringResponse {
+                consents: consents.collect(),
+            })
+        };
+        answer(&caller, result.await)
     }
 
     async fn list_consent_history(
         &self,
-        _request: Request<ListConsentHistoryRequest>,
+        request: Request<ListConsentHistoryRequest>,
     ) -> Result<Response<ListConsentHistoryResponse>, Status> {
-        Err(Status::unimplemented("ListConsentHistory"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let asked = convert::consent_history(request.get_ref())?;
+            self.0
+                .consent_history(caller.workspace.as_str(), asked)
+                .await
+        };
+        answer(&caller, result.await)
     }
 
     async fn get_preferences(
         &self,
-        _request: Request<GetPreferencesRequest>,
+        request: Request<GetPreferencesRequest>,
     ) -> Result<Response<Preferences>, Status> {
-        Err(Status::unimplemented("GetPreferences"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let id = convert::profile_id(&request.get_ref().profile_id)?;
+            let preferences = self.0.preferences(caller.workspace.as_str(), id).await?;
+            self.seen(&caller, Access::of("GetPreferences", id)).await?;
+            Ok(preferences)
+        };
+        answer(&caller, result.await)
     }
 
     async fn update_preferences(
         &self,
-        _request: Request<UpdatePreferencesRequest>,
+        request: Request<UpdatePreferencesRequest>,
     ) -> Result<Response<Preferences>, Status> {
-        Err(Status::unimplemented("UpdatePreferences"))
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let change = convert::preferences::update(
+                caller.workspace.as_str(),
+                request.into_inner(),
+                traceparent(),
+            )?;
+            let access = Access::of("UpdatePreferences", change.profile_id);
+            self.seen(&caller, access).await?;
+            self.0.update_preferences(change).await
+        };
+        answer(&caller, result.await)
     }
 
     async fn merge_profiles(

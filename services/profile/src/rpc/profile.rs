@@ -99,11 +99,12 @@ impl ProfileService for Rpc {
                 &self.0.shared.config,
                 attune_api::time::now_ms(),
             )?;
-            let purpose = change.purpose.clone();
-            let access = Access::of("SetConsent", change.profile_id).saying(&purpose);
+            let access = Access::of("SetConsent", change.profile_id).saying(change.about());
             self.seen(&caller, access).await?;
             let held = self.0.set_consent(change).await?;
-            Ok(read::consent(&purpose, &held))
+            let shown = held.first().map(|(p, decision)| read::consent(p, decision));
+            // One purpose was asked about, and one is answered.
+            Ok(shown.unwrap_or_default())
         };
         answer(&caller, result.await)
     }
@@ -144,8 +145,10 @@ impl ProfileService for Rpc {
     ) -> Result<Response<GetSnapshotResponse>, Status> {
         let caller = Caller::of(&request)?;
         let result = async {
-            let subject = convert::subject(request.into_inner(), &self.0.shared.namespaces)?;
-            self.0.snapshot(caller.workspace.as_str(), subject).await
+            let namespaces = &self.0.shared.namespaces;
+            let (subject, asked) = convert::snapshot(request.into_inner(), namespaces)?;
+            let workspace = caller.workspace.as_str();
+            self.0.snapshot(workspace, subject, asked).await
         };
         answer(&caller, result.await)
     }

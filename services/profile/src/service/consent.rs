@@ -1,45 +1,118 @@
-//! Recording what a person decided about a purpose. Goes through the one writer, so
-//! that it has its place among the events around it.
+//! Recording what a person decided about purposes, and what they decided before. Goes
+//! through the one writer, so that it has its place among the events around it.
 
 use std::sync::Arc;
 
+use attune_api::profile::v1::ListConsentHistoryResponse;
+use attune_errors::Violations;
 use attune_storage::Tx;
 use futures::FutureExt;
 
 use super::{
-    Service, Shared, lookup,
+    Service, Shared,
+    declarations::Declarations,
+    lookup, read,
     write::{self, Asked, Written},
 };
 use crate::{
     Error,
-    domain::{ProfileId, linking::Step, record::Decision},
-    store::{self, profiles},
+    convert::page,
+    domain::{
+        ProfileId, Record,
+        consent::{self, Decision},
+        linking::Step,
+        purposes::Purposes,
+        tcf::Tcf,
+    },
+    store::{
+        self,
+        consents::{self, Entry},
+        profiles,
+        timeline::Place,
+    },
 };
 
-/// A decision on its way in.
+/// Decisions on their way in.
 #[derive(Debug, Clone)]
 pub struct ConsentChange {
     pub workspace: Arc<str>,
     pub profile_id: ProfileId,
-    pub purpose: String,
-    pub granted: bool,
+    pub said: Said,
     pub source: String,
-    pub policy_version: String,
     /// None means now, unless the same was decided before.
     pub time_ms: Option<i64>,
     pub traceparent: String,
 }
 
+impl ConsentChange {
+    /// What it is about, in short.
+    pub fn about(&self) -> &str {
+        match &self.said {
+            Said::Purpose { purpose, .. } => purpose,
+            Said::Tcf(_) => consent::TCF,
+        }
+    }
+}
+
+/// How a person decided.
+#[derive(Debug, Clone)]
+pub enum Said {
+    Purpose {
+        purpose: String,
+        granted: bool,
+        policy_version: String,
+        evidence: String,
+    },
+    Tcf(Tcf),
+}
+
+/// Part of the history of a person's consent.
+#[derive(Debug, Clone)]
+pub struct DecisionsAsked {
+    pub profile_id: ProfileId,
+    pub size: i64,
+    pub before: Option<Place>,
+}
+
+/// What holds for each purpose that was spoken of.
+pub type Held = Vec<(String, Decision)>;
+
 impl Service {
-    /// What holds for the purpose afterwards: this, or a later decision.
-    pub async fn set_consent(&self, change: ConsentChange) -> Result<Decision, Error> {
+    /// What holds for each purpose afterwards: this, or a later decision.
+    pub async fn set_consent(&self, change: ConsentChange) -> Result<Held, Error> {
         let change = Arc::new(change);
         self.in_turn(move |shared| async move { write(&shared, change).await }.boxed())
             .await
     }
+
+    /// The newest first.
+    pub async fn consent_history(
+        &self,
+        workspace: &str,
+        asked: DecisionsAsked,
+    ) -> Result<ListConsentHistoryResponse, Error> {
+        let row = self.living_row(workspace, asked.profile_id).await?;
+        let before = asked.before.unwrap_or(Place {
+            time_ms: i64::MAX,
+            sequence: i64::MAX,
+        });
+        let (database, codec) = (&self.shared.database, &self.shared.codec);
+        let (id, limit) = (row.profile_id, asked.size + 1);
+        let mut rows = consents::page(database, codec, workspace, id, before, limit).await?;
+        let next_page_token = page::cut(&mut rows, asked.size, |(place, _)| {
+            page::place_token(*place)
+        });
+        let consents = rows
+            .into_iter()
+            .map(|(_, entry)| read::consent(&entry.purpose, &entry.decision));
+        Ok(ListConsentHistoryResponse {
+            consents: consents.collect(),
+            next_page_token,
+        })
+    }
 }
 
-async fn write(shared: &Arc<Shared>, change: Arc<ConsentChange>) -> Result<Decision, Error> {
+async fn write(shared: &Arc<Shared>, change: Arc<ConsentChange>) -> Result<Held, Error> {
     let tried = shared.clone();
     let (held, written) = shared
         .database
@@ -57,9 +130,13 @@ async fn decide(
     shared: &Shared,
     tx: &mut Tx,
     change: &ConsentChange,
-) -> Result<(Decision, Option<Written>), Error> {
+) -> Result<(Held, Option<Written>), Error> {
     let mut turn = store::lock(tx, 0).await?;
     let workspace = &change.workspace;
+    let declared = shared
+        .declared
+        .at(&shared.database, workspace, turn.revision);
+    let declared: Arc<Declarations> = declared.await?;
     let found = lookup::people(shared, tx, workspace, &[change.profile_id]).await?;
     let unknown = || Error::ProfileNotFound(change.profile_id.to_string());
     let owner = found
@@ -70,41 +147,98 @@ async fn decide(
     let mut seals = shared.codec.of(workspace);
     let stored = profiles::stored(tx, &mut seals, workspace, &[profile_id]).await?;
     let record = &stored.get(&profile_id).ok_or_else(unknown)?.record;
-    let held = record.consents.get(&change.purpose);
-    let decision = decision(change, held, attune_api::time::now_ms());
-    if let Some(held) = held.filter(|held| !held.gives_way_to(&decision)) {
-        return Ok((held.clone(), None));
+    let decisions = decisions(
+        change,
+        record,
+        &declared.purposes,
+        attune_api::time::now_ms(),
+    )?;
+    let (mut held, mut steps) = (Held::new(), Vec::new());
+    for (purpose, decision) in decisions {
+        let earlier = record.consents.get(&purpose);
+        let holds = earlier.is_none_or(|earlier| earlier.gives_way_to(&decision));
+        let holding = if holds { Some(&decision) } else { earlier };
+        held.extend(holding.map(|holding| (purpose.clone(), holding.clone())));
+        let entry = Entry { purpose, decision };
+        // What comes too late to hold is part of the history, unless it came before.
+        let is_new = holds || {
+            let time_ms = entry.decision.time_ms;
+            let known = consents::at(tx, &mut seals, workspace, profile_id, time_ms).await?;
+            !known.contains(&entry)
+        };
+        if is_new {
+            steps.push(Step::Decide {
+                owner,
+                purpose: entry.purpose,
+                decision: entry.decision,
+            });
+        }
     }
-    let step = Step::Decide {
-        owner,
-        purpose: change.purpose.clone(),
-        decision: decision.clone(),
-    };
+    if steps.is_empty() {
+        return Ok((held, None));
+    }
     let asked = Asked {
         workspace: workspace.clone(),
-        steps: vec![vec![step]],
+        steps: vec![steps],
         traceparents: vec![change.traceparent.clone()],
         found,
         seals,
     };
     let written = write::carry_out(shared, tx, &mut turn, asked).await?;
-    Ok((decision, Some(written)))
+    Ok((held, Some(written)))
 }
 
-/// The decision to be recorded. Without a time, the same decision again is the one that
+/// The decisions to be recorded. Without a time, the same decision again is the one that
 /// is held, so that sending it twice records it once.
-fn decision(change: &ConsentChange, held: Option<&Decision>, now_ms: i64) -> Decision {
-    let mut decision = Decision {
-        granted: change.granted,
-        source: change.source.clone(),
-        policy_version: change.policy_version.clone(),
-        time_ms: change.time_ms.unwrap_or(now_ms),
+fn decisions(
+    change: &ConsentChange,
+    record: &Record,
+    purposes: &Purposes,
+    now_ms: i64,
+) -> Result<Held, Violations> {
+    let time_ms = change.time_ms.unwrap_or(now_ms);
+    let mut decisions = match &change.said {
+        Said::Tcf(tcf) => consent::by_tcf(tcf, &change.source, time_ms, purposes),
+        Said::Purpose {
+            purpose,
+            granted,
+            policy_version,
+            evidence,
+        } => {
+            if purposes.get(purpose).is_none() {
+                return Err(Violations::of("purpose", undeclared(purpose, purposes)));
+            }
+            let decision = Decision {
+                granted: *granted,
+                source: change.source.clone(),
+                policy_version: policy_version.clone(),
+                time_ms,
+                evidence: evidence.clone(),
+            };
+            vec![(purpose.clone(), decision)]
+        }
     };
-    if let (None, Some(held)) = (change.time_ms, held) {
-        decision.time_ms = held.time_ms;
-        if decision != *held {
-            decision.time_ms = now_ms;
+    for (purpose, decision) in &mut decisions {
+        if let (None, Some(held)) = (change.time_ms, record.consents.get(purpose)) {
+            let again = Decision {
+                time_ms: held.time_ms,
+                ..decision.clone()
+            };
+            if again == *held {
+                *decision = again;
+            }
         }
     }
-    decision
+    Ok(decisions)
+}
+
+/// Names the purposes there are, and the one that may have been meant.
+fn undeclared(sent: &str, purposes: &Purposes) -> String {
+    let ids: Vec<&str> = purposes.iter().map(|p| p.id.as_str()).collect();
+    let meant = attune_expr::nearest(sent, ids.iter().copied());
+    let meant = meant.map_or(String::new(), |id| format!("; did you mean `{id}`?"));
+    format!(
+        "must be one of the purposes that are declared ({}){meant}",
+        ids.join(", ")
+    )
 }

@@ -14,14 +14,19 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::{Service, Shared, schema::Schema};
-use crate::{Error, store};
+use crate::{
+    Error,
+    domain::purposes::{DefaultConsent, Purposes, TraitTerms},
+    store::{self, purposes},
+};
 
 /// What one workspace declares.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Declarations {
     /// Of the database when this was read.
     pub revision: i64,
     pub schema: Arc<Schema>,
+    pub purposes: Purposes,
 }
 
 impl Declarations {
@@ -31,11 +36,20 @@ impl Declarations {
         workspace: &Arc<str>,
         revision: i64,
         held: Option<&Self>,
+        default_consent: DefaultConsent,
     ) -> Result<Self, Error> {
         let schema = held.map(|held| &held.schema);
+        let schema = Schema::read(database, workspace, schema).await?;
+        let stored = purposes::all(database, workspace).await?;
+        let terms = schema.traits.iter().map(|(trait_id, declared)| TraitTerms {
+            trait_id,
+            purpose: &declared.purpose,
+            sensitive: declared.sensitive,
+        });
         Ok(Self {
             revision,
-            schema: Schema::read(database, workspace, schema).await?,
+            purposes: Purposes::new(&stored, terms, default_consent),
+            schema,
         })
     }
 }
@@ -62,14 +76,23 @@ pub async fn all<R: Resource>(
 }
 
 /// The declarations of all workspaces in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Declared {
+    default_consent: DefaultConsent,
     held: RwLock<FxHashMap<Arc<str>, Arc<Declarations>>>,
     /// The newest revision that this process heard of.
     newest: RwLock<i64>,
 }
 
 impl Declared {
+    pub fn new(default_consent: DefaultConsent) -> Self {
+        Self {
+            default_consent,
+            held: RwLock::default(),
+            newest: RwLock::default(),
+        }
+    }
+
     /// Those of the revision, or newer. Call it inside a write with the turn's revision.
     pub async fn at(
         &self,
@@ -88,10 +111,14 @@ impl Declared {
     pub async fn current(
         &self,
         database: &Database,
-        workspace: &Arc<str>,
+        workspace: &str,
     ) -> Result<Arc<Declarations>, Error> {
         let newest = *self.newest.read();
-        self.at(database, workspace, newest).await
+        let held = self.held.read().get(workspace).cloned();
+        match held {
+            Some(held) if held.revision >= newest => Ok(held),
+            _ => self.read(database, &Arc::from(workspace), newest).await,
+        }
     }
 
     /// Hears that something was declared, here or elsewhere.
@@ -107,7 +134,8 @@ impl Declared {
         revision: i64,
     ) -> Result<Arc<Declarations>, Error> {
         let before = self.held.read().get(workspace).cloned();
-        let read = Declarations::read(database, workspace, revision, before.as_deref()).await?;
+        let (before, default) = (before.as_deref(), self.default_consent);
+        let read = Declarations::read(database, workspace, revision, before, default).await?;
         let read = Arc::new(read);
         self.raise(revision);
         let mut held = self.held.write();

@@ -11,6 +11,7 @@ use futures::FutureExt;
 
 use super::{
     Service, Shared,
+    declarations::Declarations,
     lookup::{self, Found},
     pipeline::Job,
     schema::Schema,
@@ -20,8 +21,9 @@ use crate::{
     Error,
     convert::message,
     domain::{
-        Kind, Message, ProfileId, Who,
+        Kind, Message, Owner, ProfileId, Who,
         linking::{Directory, NotTaken, Step},
+        purposes::Purposes,
         quality::{self, Tally},
     },
     store::{self, Turn, timeline},
@@ -208,7 +210,7 @@ async fn write_part(
     let mut found = lookup::look_up(shared, tx, &seals, &part.workspace, submissions).await?;
     let database = &shared.database;
     let declared = shared.declared.at(database, &part.workspace, turn.revision);
-    let decided = decide(shared, &declared.await?.schema, &mut found, part);
+    let decided = decide(shared, &*declared.await?, &mut found, part);
     let now_ms = attune_api::time::now_ms();
     timeline::remember(tx, &seals, &part.workspace, &decided.others, now_ms).await?;
     let traceparents = part.submissions.iter().map(|(_, s)| s.traceparent.clone());
@@ -233,15 +235,18 @@ struct Decided {
     others: Vec<(Arc<str>, ProfileId)>,
 }
 
-fn decide(shared: &Shared, schema: &Arc<Schema>, found: &mut Found, part: &Part) -> Decided {
+fn decide(shared: &Shared, declared: &Declarations, found: &mut Found, part: &Part) -> Decided {
     let mut decided = Decided::default();
     for (index, submission) in &part.submissions {
         let mut steps = Vec::new();
         let refused = strangers(&found.directory, &submission.messages)
-            .or_else(|| outdated(shared, schema, submission));
+            .or_else(|| outdated(shared, &declared.schema, submission));
         let answer = match refused {
             Some(violations) => Err(violations.into()),
-            None => decide_all(found, submission, &mut steps, &mut decided.others),
+            None => {
+                let (purposes, others) = (&declared.purposes, &mut decided.others);
+                decide_all(found, submission, purposes, &mut steps, others)
+            }
         };
         decided.steps.push(steps);
         decided.answers.push((*index, answer));
@@ -286,6 +291,7 @@ fn outdated(shared: &Shared, schema: &Arc<Schema>, sent: &Submission) -> Option<
 fn decide_all(
     found: &mut Found,
     submission: &Submission,
+    purposes: &Purposes,
     steps: &mut Vec<Step>,
     others: &mut Vec<(Arc<str>, ProfileId)>,
 ) -> Results {
@@ -321,6 +327,7 @@ fn decide_all(
                 continue;
             }
         };
+        heed(message, owner, purposes, steps);
         found.seen.insert(message.id.clone(), owner.profile_id);
         decided_ids.push(&message.id);
         if !matches!(message.kind, Kind::Event(_)) {
@@ -341,4 +348,22 @@ fn decide_all(
     }
     violations.into_result()?;
     Ok(results)
+}
+
+/// What a message says about consent holds for what it tells: it comes before the last
+/// step, which is that.
+fn heed(message: &Message, owner: Owner, purposes: &Purposes, steps: &mut Vec<Step>) {
+    let Some(signals) = message.signals.clone().filter(|s| purposes.heed(s)) else {
+        return;
+    };
+    let signal = Step::Signal {
+        owner,
+        signals,
+        time_ms: message.time_ms,
+    };
+    let at = match message.kind {
+        Kind::Alias { .. } => steps.len(),
+        _ => steps.len().saturating_sub(1),
+    };
+    steps.insert(at, signal);
 }

@@ -11,7 +11,10 @@ use super::{Shared, ingest::Submission};
 use crate::{
     Error,
     domain::{
-        Identity, Kind, Message, Owner, ProfileId, Who, linking::Directory, standing::Standing,
+        Identity, Kind, Message, Owner, ProfileId, Who,
+        linking::Directory,
+        purposes::{Learning, Purposes},
+        standing::Standing,
     },
     store::{codec::Seals, identities, merges, profiles, timeline},
 };
@@ -22,8 +25,8 @@ pub struct Found {
     pub directory: Directory,
     /// By message id, whose it is; filled up as messages are decided.
     pub seen: FxHashMap<Arc<str>, ProfileId>,
-    /// Whether a living profile may be used for personalization.
-    pub allowed: FxHashMap<ProfileId, bool>,
+    /// What is known of whether living profiles may be learned from.
+    pub learning: FxHashMap<ProfileId, Learning>,
 }
 
 pub async fn look_up<'a>(
@@ -154,7 +157,7 @@ impl<'a> Look<'a> {
         let memory = &self.shared.memory;
         let mut missing = Vec::new();
         for profile_id in wanted {
-            if self.found.allowed.contains_key(&profile_id) {
+            if self.found.learning.contains_key(&profile_id) {
                 continue;
             }
             let hot = match self.shared.database.is_embedded() {
@@ -162,7 +165,7 @@ impl<'a> Look<'a> {
                 false => None,
             };
             match hot {
-                Some(hot) => self.found.add(profile_id, hot.standing, hot.allowed),
+                Some(hot) => self.found.add(profile_id, hot.standing, hot.learning),
                 None => missing.push(profile_id),
             }
         }
@@ -181,13 +184,12 @@ impl<'a> Look<'a> {
                         survivors.push(survivor);
                     }
                     None => {
-                        let default = self.shared.default_consent();
-                        let allowed = default.allows(profile.personalization);
-                        self.found.add(profile_id, profile.standing, allowed);
+                        let learning = Learning::Decided(profile.learning);
+                        self.found.add(profile_id, profile.standing, learning);
                     }
                 }
             }
-            survivors.retain(|id| !self.found.allowed.contains_key(id));
+            survivors.retain(|id| !self.found.learning.contains_key(id));
             missing = survivors;
         }
         Ok(())
@@ -247,8 +249,16 @@ impl<'a> Look<'a> {
 }
 
 impl Found {
-    fn add(&mut self, profile_id: ProfileId, standing: Standing, allowed: bool) {
+    /// Whether they may be learned from, of those where no record is needed to tell.
+    pub fn may_learn(&self, purposes: &Purposes) -> FxHashMap<ProfileId, bool> {
+        let known = self.learning.iter();
+        known
+            .filter_map(|(id, learning)| Some((*id, purposes.may_learn_by(*learning)?)))
+            .collect()
+    }
+
+    fn add(&mut self, profile_id: ProfileId, standing: Standing, learning: Learning) {
         self.directory.add_profile(profile_id, standing);
-        self.allowed.insert(profile_id, allowed);
+        self.learning.insert(profile_id, learning);
     }
 }

@@ -14,6 +14,8 @@ pub mod ingest;
 mod lookup;
 pub mod merges;
 pub mod pipeline;
+pub mod preferences;
+pub mod purposes;
 pub mod quality;
 pub mod read;
 mod remember;
@@ -34,7 +36,7 @@ use crate::{
     Error,
     config::Config,
     convert::Rules,
-    domain::{identity::Namespaces, snapshot::DefaultConsent},
+    domain::identity::Namespaces,
     histories::HeldHistories,
     memory::{Key, Memory},
     metrics::Metrics,
@@ -79,10 +81,6 @@ impl Turns {
 }
 
 impl Shared {
-    pub fn default_consent(&self) -> DefaultConsent {
-        self.config.default_consent.into()
-    }
-
     pub fn rules<'a>(&'a self, schema: &'a schema::Schema) -> Rules<'a> {
         Rules {
             config: &self.config,
@@ -116,7 +114,7 @@ impl Service {
             metrics: Metrics::new(),
             own,
             turns: Turns::new(),
-            declared: declarations::Declared::default(),
+            declared: declarations::Declared::new(config.default_consent.into()),
             audit_log: audit::Log::new(database.clone()),
             quality: quality::Quality::default(),
             namespaces: config.identity.namespaces(),

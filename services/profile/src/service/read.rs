@@ -14,10 +14,7 @@ use super::Service;
 use crate::{
     Error,
     convert::page,
-    domain::{
-        Identity, ProfileId,
-        record::{Decision, Timed},
-    },
+    domain::{Identity, ProfileId, consent::Decision, record::Timed},
     store::{
         identities,
         profiles::{self, ProfileRow},
@@ -180,5 +177,6 @@ pub fn consent(purpose: &str, decision: &Decision) -> Consent {
         source: decision.source.clone(),
         policy_version: decision.policy_version.clone(),
         time: Some(from_ms(decision.time_ms)),
+        evidence: decision.evidence.clone(),
     }
 }

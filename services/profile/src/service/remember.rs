@@ -11,7 +11,7 @@ use crate::{
         Identity, ProfileId,
         outcome::{Outcome, TimelineRow},
         people::Stored,
-        record::PERSONALIZATION,
+        purposes::Learning,
         snapshot::{EncodedEvent, EncodedSnapshot, RecentHistory},
     },
     memory::{Hot, Noted},
@@ -74,13 +74,12 @@ fn now_hot(
 ) -> Option<Hot> {
     let stored = written.outcome.profiles.get(&id);
     let standing = written.found.directory.standing(id)?;
-    let allowed = match stored {
-        Some(stored) => shared
-            .default_consent()
-            .allows(stored.record.granted(PERSONALIZATION)),
-        None => *written.found.allowed.get(&id)?,
+    let purposes = &written.declared.purposes;
+    let may = match stored {
+        Some(stored) => purposes.may_learn(&purposes.standing(&stored.record)),
+        None => *written.outcome.may_learn.get(&id)?,
     };
-    let snapshot = before(shared, written, id, noted, stored).map(|snapshot| {
+    let snapshot = before(written, id, noted, stored).map(|snapshot| {
         rows.iter().fold(snapshot, |snapshot, row| {
             let event: &EncodedEvent = &row.event.recent;
             snapshot.with_event(event, shared.config.recent_events_max)
@@ -88,27 +87,31 @@ fn now_hot(
     });
     Some(Hot {
         standing,
-        allowed,
+        learning: Learning::Found {
+            may,
+            fingerprint: purposes.fingerprint(),
+        },
         snapshot,
+        elsewhere: None,
     })
 }
 
 /// The snapshot with the new record and without the new events, if it can be told.
 fn before(
-    shared: &Shared,
     written: &Written,
     id: ProfileId,
     noted: &Noted,
     stored: Option<&Stored>,
 ) -> Option<EncodedSnapshot> {
-    let default = shared.default_consent();
+    let purposes = &written.declared.purposes;
     if let (true, Some(stored)) = (written.outcome.created.contains(&id), stored) {
         let history = RecentHistory::default();
-        return Some(EncodedSnapshot::new(id, &stored.record, default, &history));
+        return Some(EncodedSnapshot::new(id, &stored.record, purposes, &history));
     }
     let held = noted.hot.as_ref()?.snapshot.clone()?;
     match stored {
-        Some(stored) => held.with_record(id, &stored.record, default),
+        _ if !held.is_of(purposes) => None,
+        Some(stored) => held.with_record(id, &stored.record, purposes),
         None => Some(held),
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     Error,
     domain::{
         Identity, Owner, ProfileId,
-        record::PERSONALIZATION,
+        purposes::{Asked, Learning, PurposeSet, Purposes},
         snapshot::{EncodedSnapshot, RecentHistory},
     },
-    memory::Hot,
+    memory::{Hot, Key},
     store::{identities, profiles, timeline},
 };
 
@@ -34,28 +34,39 @@ impl Service {
         &self,
         workspace: &str,
         subject: Subject,
+        asked: Asked,
     ) -> Result<GetSnapshotResponse, Error> {
-        let found = self.find(workspace, subject).await?;
+        let shared = &self.shared;
+        let declared = shared.declared.current(&shared.database, workspace).await?;
+        let purposes = &declared.purposes;
+        let found = self.find(workspace, subject, purposes, &asked).await?;
         Ok(match found {
             Some((profile_id, snapshot)) => GetSnapshotResponse {
                 found: true,
                 profile_id: profile_id.to_string(),
                 basis: snapshot.basis().into(),
-                segments: Vec::new(),
+                segments: snapshot.segments(),
                 snapshot: snapshot.bytes(),
             },
-            None => self.stranger(),
+            None => stranger(purposes, &asked),
         })
     }
 
     /// The living profile, and its snapshot.
-    async fn find(&self, workspace: &str, subject: Subject) -> Result<Option<Found>, Error> {
+    async fn find(
+        &self,
+        workspace: &str,
+        subject: Subject,
+        purposes: &Purposes,
+        asked: &Asked,
+    ) -> Result<Option<Found>, Error> {
+        let shared = &self.shared;
         let identity = match subject {
-            Subject::Profile(id) => return self.shared.living(workspace, id).await,
+            Subject::Profile(id) => return shared.living(workspace, id, purposes, asked).await,
             Subject::Nobody => return Ok(None),
             Subject::Identity(identity) => identity,
         };
-        let memory = &self.shared.memory;
+        let memory = &shared.memory;
         let key = memory.identity_key(workspace, &identity);
         // Once more where who it led to was erased by another replica, and the identifier
         // is perhaps somebody else's.
@@ -64,9 +75,10 @@ impl Service {
             let Some(owner) = self.owner(workspace, &identity).await? else {
                 return Ok(None);
             };
-            if let Some(found) = self.shared.living(workspace, owner.profile_id).await? {
+            let id = owner.profile_id;
+            if let Some(found) = shared.living(workspace, id, purposes, asked).await? {
                 let profile_id = found.0;
-                if profile_id != owner.profile_id {
+                if profile_id != id {
                     // So that the next to ask need not follow the merged id.
                     let owner = Owner {
                         profile_id,
@@ -79,20 +91,6 @@ impl Service {
             memory.forget_owner(key);
         }
         Ok(None)
-    }
-
-    /// Nobody we know; what may be used is what holds by default.
-    fn stranger(&self) -> GetSnapshotResponse {
-        let allowed = self.shared.default_consent().allows(None);
-        let basis = if allowed {
-            Basis::Full
-        } else {
-            Basis::ContextOnly
-        };
-        GetSnapshotResponse {
-            basis: basis.into(),
-            ..GetSnapshotResponse::default()
-        }
     }
 
     /// Whose an identifier is.
@@ -118,14 +116,34 @@ impl Service {
     }
 }
 
+/// Nobody we know; what may be used is what holds without a decision.
+fn stranger(purposes: &Purposes, asked: &Asked) -> GetSnapshotResponse {
+    let allowed = purposes.of_a_stranger(asked);
+    let basis = if purposes.personalizes(allowed) {
+        Basis::Full
+    } else {
+        Basis::ContextOnly
+    };
+    GetSnapshotResponse {
+        basis: basis.into(),
+        ..GetSnapshotResponse::default()
+    }
+}
+
 impl Shared {
     /// The living profile that an id stands for, and its snapshot.
-    async fn living(&self, workspace: &str, profile_id: ProfileId) -> Result<Option<Found>, Error> {
+    async fn living(
+        &self,
+        workspace: &str,
+        profile_id: ProfileId,
+        purposes: &Purposes,
+        asked: &Asked,
+    ) -> Result<Option<Found>, Error> {
         let mut id = profile_id;
         // A merged id leads to a living one. More hops can only be merges that happen
         // in the meantime.
         for _ in 0..4 {
-            match self.load(workspace, id).await? {
+            match self.load(workspace, id, purposes, asked).await? {
                 Loaded::Living(snapshot) => return Ok(Some((id, snapshot))),
                 Loaded::Merged(survivor) => id = survivor,
                 Loaded::Nobody => return Ok(None),
@@ -134,15 +152,21 @@ impl Shared {
         Ok(None)
     }
 
-    async fn load(&self, workspace: &str, id: ProfileId) -> Result<Loaded, Error> {
+    async fn load(
+        &self,
+        workspace: &str,
+        id: ProfileId,
+        purposes: &Purposes,
+        asked: &Asked,
+    ) -> Result<Loaded, Error> {
         let key = self.memory.profile_key(workspace, id);
-        if let Some(snapshot) = self.held(key) {
+        if let Some(snapshot) = self.held(key, purposes, asked) {
             return Ok(Loaded::Living(snapshot));
         }
         // Those who ask for the same profile wait here and find it in memory. Few locks
         // for all profiles: who waits for another's profile waits for one read.
         let _turn = self.turns.of(key).lock().await;
-        if let Some(snapshot) = self.held(key) {
+        if let Some(snapshot) = self.held(key, purposes, asked) {
             return Ok(Loaded::Living(snapshot));
         }
         let read_at = self.memory.generation(key);
@@ -156,21 +180,47 @@ impl Shared {
         let events =
             timeline::recent(&self.database, &self.codec, workspace, id, limit + 1).await?;
         let history = RecentHistory::of(events, limit);
-        let default = self.default_consent();
-        let snapshot = EncodedSnapshot::new(id, &row.record, default, &history);
+        let snapshot = EncodedSnapshot::new(id, &row.record, purposes, &history);
+        let here = purposes.here(snapshot.standing(), asked);
+        let elsewhere = match snapshot.narrowed(purposes, here) {
+            Some(_) => None,
+            None => Some(Box::new(EncodedSnapshot::allowing(
+                id,
+                &row.record,
+                purposes,
+                here,
+                &history,
+            ))),
+        };
         let hot = Hot {
             standing: row.standing,
-            allowed: default.allows(row.record.granted(PERSONALIZATION)),
-            snapshot: Some(snapshot.clone()),
+            learning: Learning::Found {
+                may: purposes.may_learn(snapshot.standing()),
+                fingerprint: purposes.fingerprint(),
+            },
+            snapshot: Some(snapshot),
+            elsewhere,
         };
+        let answer = as_asked(&hot, purposes, asked);
         self.memory.keep_profile(key, read_at, Arc::new(hot));
         self.metrics.snapshot_loaded();
-        Ok(Loaded::Living(snapshot))
+        Ok(answer.map_or(Loaded::Nobody, Loaded::Living))
     }
 
-    fn held(&self, key: crate::memory::Key) -> Option<EncodedSnapshot> {
-        self.memory.profile(key)?.snapshot.clone()
+    fn held(&self, key: Key, purposes: &Purposes, asked: &Asked) -> Option<EncodedSnapshot> {
+        as_asked(&*self.memory.profile(key)?, purposes, asked)
     }
+}
+
+/// What is held of a person, for where and how they ask. None where it has to be read.
+fn as_asked(hot: &Hot, purposes: &Purposes, asked: &Asked) -> Option<EncodedSnapshot> {
+    let held = hot.snapshot.as_ref().filter(|held| held.is_of(purposes))?;
+    let here = purposes.here(held.standing(), asked);
+    let for_it = |held: &EncodedSnapshot, here: PurposeSet| match held.allowed() == here {
+        true => Some(held.clone()),
+        false => held.narrowed(purposes, here),
+    };
+    for_it(held, here).or_else(|| for_it(hot.elsewhere.as_deref()?, here))
 }
 
 enum Loaded {

@@ -18,7 +18,9 @@ use crate::{
         outcome::{self, Execution, Outcome},
     },
     memory::Noted,
-    store::{Turn, codec::Seals, history, identities, merges, outbox, profiles, timeline},
+    store::{
+        Turn, codec::Seals, consents, history, identities, merges, outbox, profiles, timeline,
+    },
 };
 
 /// Steps of one workspace on their way into the database.
@@ -62,14 +64,16 @@ pub async fn carry_out(
         .declared
         .at(&shared.database, &workspace, turn.revision)
         .await?;
-    let needed: Vec<_> = outcome::records_needed(&steps).into_iter().collect();
+    let may_learn = found.may_learn(&declared.purposes);
+    let needed = outcome::records_needed(&steps, &may_learn);
+    let needed: Vec<_> = needed.into_iter().collect();
     let now_ms = attune_api::time::now_ms();
     let execution = Execution {
         stored: profiles::stored(tx, &mut seals, &workspace, &needed).await?,
         directory: &found.directory,
-        allowed: &found.allowed,
+        may_learn,
         traits: &declared.schema.traits,
-        default_consent: shared.default_consent(),
+        purposes: &declared.purposes,
         now_ms,
     };
     let outcome = execution.run(steps);
@@ -99,7 +103,8 @@ fn owners(outcome: &Outcome) -> impl Iterator<Item = ProfileId> {
     let past = outcome.past.iter().map(|row| row.owner.origin_id);
     let refusals = outcome.refusals.iter().map(|refused| refused.profile_id);
     let parted = outcome.parted.iter().map(|parted| parted.joined_into);
-    let of_rows = links.chain(events).chain(past);
+    let decisions = outcome.decisions.iter().map(|row| row.owner.origin_id);
+    let of_rows = links.chain(events).chain(past).chain(decisions);
     records.chain(of_rows).chain(refusals).chain(parted)
 }
 
@@ -116,6 +121,7 @@ async fn store(
     let sequence = turn.take(outcome.timeline.len());
     timeline::append(tx, seals, workspace, &outcome.timeline, sequence).await?;
     history::append(tx, seals, workspace, &outcome.past, turn).await?;
+    consents::append(tx, seals, workspace, &outcome.decisions, turn).await?;
     Ok(())
 }
 
@@ -136,11 +142,13 @@ async fn regroup(
         identities::hand_over(tx, workspace, merged).await?;
         timeline::hand_over(tx, workspace, merged).await?;
         history::hand_over(tx, workspace, merged).await?;
+        consents::hand_over(tx, workspace, merged).await?;
     }
     for parted in &outcome.parted {
         identities::hand_back(tx, workspace, parted).await?;
         timeline::hand_back(tx, workspace, parted).await?;
         history::hand_back(tx, workspace, parted).await?;
+        consents::hand_back(tx, workspace, parted).await?;
         merges::undo(tx, seals, workspace, parted).await?;
     }
     let (made, refused) = (&outcome.merges, &outcome.refusals);

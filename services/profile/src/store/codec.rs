@@ -10,6 +10,7 @@ use attune_vault::{IndexOf, KeyRing, Keys, Masters};
 use bytes::Bytes;
 use prost::Message;
 
+use super::consents::Entry;
 use crate::domain::{Identity, Owner, ProfileId, Record, merge::Evidence, record::Timed};
 
 /// What a value is sealed as: it opens as nothing else.
@@ -24,6 +25,8 @@ pub enum Field {
     Identity,
     /// A value that a trait had.
     PastTrait,
+    /// A decision about consent, with its evidence.
+    Decision,
     /// What showed that two profiles are one person.
     Evidence,
 }
@@ -36,6 +39,7 @@ impl Field {
             Self::Recent => "recent",
             Self::Identity => "identity",
             Self::PastTrait => "past trait",
+            Self::Decision => "decision",
             Self::Evidence => "evidence",
         }
     }
@@ -200,6 +204,15 @@ impl Seals {
     pub fn evidence(&self, owner: ProfileId, sealed: &[u8]) -> Result<Evidence, Error> {
         let plain = self.open(owner, Field::Evidence, sealed)?;
         decode(&plain, "a stored merge's evidence")
+    }
+
+    pub fn decision_bytes(&self, owner: ProfileId, entry: &Entry) -> Result<Bytes, Error> {
+        self.seal(owner, Field::Decision, &entry.encode_to_vec())
+    }
+
+    pub fn decision(&self, owner: ProfileId, sealed: &[u8]) -> Result<Entry, Error> {
+        let plain = self.open(owner, Field::Decision, sealed)?;
+        decode(&plain, "a stored decision")
     }
 
     /// What an identifier is found by.

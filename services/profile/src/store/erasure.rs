@@ -11,7 +11,7 @@ use crate::domain::ProfileId;
 
 /// Columns by which rows belong to a person. Each is dropped with its row where it holds
 /// an id of theirs; a table whose rows concern two people is named twice.
-const OWNED: [(&str, &str); 10] = [
+const OWNED: [(&str, &str); 11] = [
     ("merges", "profile_id"),
     ("merges", "merged_id"),
     ("kept_apart", "profile_id"),
@@ -21,6 +21,7 @@ const OWNED: [(&str, &str); 10] = [
     ("events", "profile_id"),
     ("messages", "profile_id"),
     ("trait_history", "profile_id"),
+    ("consent_history", "profile_id"),
     ("profiles", "profile_id"),
 ];
 

@@ -4,12 +4,14 @@
 
 pub mod audit;
 pub mod codec;
+pub mod consents;
 pub mod erasure;
 pub mod history;
 pub mod identities;
 pub mod merges;
 pub mod outbox;
 pub mod profiles;
+pub mod purposes;
 pub mod quality;
 pub mod retention;
 pub mod schema;
@@ -24,6 +26,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0002_identity.sql",
     "0003_privacy.sql",
     "0004_audit.sql",
+    "0005_consent.sql",
     "0006_schema.sql",
     "0010_revisions.sql",
 ];

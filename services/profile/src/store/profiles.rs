@@ -8,9 +8,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::codec::{self, Codec, Seals};
-use crate::domain::{
-    ProfileId, Record, merge::Joined, people::Stored, record::PERSONALIZATION, standing::Standing,
-};
+use crate::domain::{ProfileId, Record, merge::Joined, people::Stored, standing::Standing};
 
 /// What linking needs of a profile that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +16,8 @@ pub struct Existing {
     pub profile_id: ProfileId,
     pub merged_into: Option<ProfileId>,
     pub standing: Standing,
-    pub personalization: Option<bool>,
+    /// See `Record::learning`.
+    pub learning: Option<bool>,
 }
 
 /// One row in full.
@@ -51,7 +50,7 @@ pub async fn standings(
             Ok(Existing {
                 profile_id: codec::profile_id(row, 0)?,
                 merged_into: codec::profile_id_or_null(row, 1)?,
-                personalization: row.get(2)?,
+                learning: row.get(2)?,
                 standing: standing(row, 3)?,
             })
         })
@@ -308,7 +307,7 @@ pub async fn put<'a>(
             Ok(args![
                 workspace,
                 profile_id.to_string(),
-                stored.record.granted(PERSONALIZATION),
+                stored.record.learning(),
                 stored.merged_into.map(|id| id.to_string()),
                 stored.joined.map(|joined| joined.into.to_string()),
                 stored.joined.map(|joined| joined.time_ms),

@@ -120,8 +120,21 @@ impl Running {
     }
 
     pub async fn raw_snapshot(&self, id: Id) -> Result<GetSnapshotResponse, Status> {
-        let subject = Some(Subject { id: Some(id) });
-        let request = self.request(GetSnapshotRequest { subject });
+        self.snapshot_from(id, "", false).await
+    }
+
+    /// As someone in a region asks, with or without Global Privacy Control.
+    pub async fn snapshot_from(
+        &self,
+        id: Id,
+        region: &str,
+        gpc: bool,
+    ) -> Result<GetSnapshotResponse, Status> {
+        let request = self.request(GetSnapshotRequest {
+            subject: Some(Subject { id: Some(id) }),
+            region: region.to_owned(),
+            gpc,
+        });
         Ok(self
             .client
             .clone()

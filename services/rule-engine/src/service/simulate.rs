@@ -217,6 +217,7 @@ impl Simulator {
                 };
                 let request = GetSnapshotRequest {
                     subject: Some(subject),
+                    ..GetSnapshotRequest::default()
                 };
                 let request = caller.request_within(request, SNAPSHOT_WAIT);
                 async move {

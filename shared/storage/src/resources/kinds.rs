@@ -4,7 +4,7 @@
 use attune_api::{
     catalog::v1::{Item, ItemType},
     messaging::v1::Template,
-    profile::v1::{EventType, Trait},
+    profile::v1::{EventType, Purpose, Trait},
     rules::v1::{Placement, Rule, RuleState, Strategy},
     time,
 };
@@ -54,6 +54,8 @@ impl Resource for Rule {
         self.has_draft = false;
     }
 }
+
+crate::resource!(Purpose, "purpose", "attune.profile.v1.Purpose", purpose_id);
 
 crate::resource!(
     Template,

@@ -1,10 +1,9 @@
 //! What a resource becomes when it is created or updated: the mask applied, the
 //! stamp renewed. Pure; reads and writes nothing.
 
-use attune_api::{DESCRIPTORS, mask, time};
+use attune_api::{mask, time};
 use attune_errors::Violations;
 use prost::Message;
-use prost_reflect::DynamicMessage;
 use prost_types::FieldMask;
 
 use super::{Error, Resource, Stamp, Stored};
@@ -35,7 +34,7 @@ pub fn merge<R: Resource>(before: &R, sent: &R, wanted: Option<&FieldMask>) -> R
     let mut after = match wanted {
         Some(mask) if mask.paths.iter().any(|path| path == "*") => sent,
         Some(mask) if !mask.paths.is_empty() => apply(before, &sent, mask)?,
-        _ => apply(before, &sent, &populated(&sent))?,
+        _ => apply(before, &sent, &mask::populated(R::FULL_NAME, &sent))?,
     };
     after.stamp(None);
     if after.id() == before.id() {
@@ -54,20 +53,6 @@ fn apply<R: Resource>(target: &R, source: &R, mask: &FieldMask) -> Result<R, Err
         }
         Error::Invalid(violations)
     })
-}
-
-/// The mask that an absent one stands for.
-fn populated<R: Resource>(sent: &R) -> FieldMask {
-    let Some(descriptor) = DESCRIPTORS.get_message_by_name(R::FULL_NAME) else {
-        return FieldMask::default();
-    };
-    let mut dynamic = DynamicMessage::new(descriptor);
-    // The same message, so its bytes are valid; if not, nothing counts as set.
-    let _ = dynamic.transcode_from(sent);
-    let paths = dynamic.fields().map(|(field, _)| field.name().to_owned());
-    FieldMask {
-        paths: paths.collect(),
-    }
 }
 
 /// A hash of the content, stamp left off: equal content, equal etag.

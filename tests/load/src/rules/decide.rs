@@ -199,6 +199,7 @@ impl Opened {
                 subject: Some(Subject {
                     id: Some(subject::Id::UserId(customer.clone())),
                 }),
+                ..GetSnapshotRequest::default()
             };
             let known = profile.get_snapshot(caller.request(asked)).await?;
             requests.push(DecideRequest {

@@ -22,7 +22,7 @@ use super::*;
 use crate::{
     Config, MIGRATIONS,
     convert::message::messages,
-    domain::Identity,
+    domain::{Identity, purposes::Asked},
     service::{
         audit::Access,
         events::EventsAsked,
@@ -142,7 +142,9 @@ impl Rig {
         let (namespace, value) = who.split_once(':').unwrap();
         let identity = Identity::of(namespace, value);
         let subject = Subject::Identity(identity);
-        let answer = self.service.snapshot(WORKSPACE, subject).await.unwrap();
+        let asked = Asked::default();
+        let answer = self.service.snapshot(WORKSPACE, subject, asked).await;
+        let answer = answer.unwrap();
         let snapshot = Snapshot::decode(answer.snapshot).unwrap();
         let events = snapshot.recent_events.into_iter();
         events.flat_map(|event| event.item_ids).collect()
