@@ -19,7 +19,7 @@ pub struct Cli {
 pub enum Command {
     /// Run all services in this process, or some of them.
     Serve(SettingsArgs),
-    /// Send a file of items, profiles or events to a running gateway.
+    /// Send a file of items, profiles, events or members of a list to a running gateway.
     Import(import::ImportArgs),
     /// Show what it does: a small shop in a scratch directory, and its front page for
     /// three people.

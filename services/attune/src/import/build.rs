@@ -4,14 +4,18 @@
 use std::collections::{BTreeMap, HashSet};
 
 use attune_api::{
-    catalog::v1::Item, gateway::v1::BatchMessage, json::to_value, time::from_ms, r#type::v1::Money,
+    catalog::v1::Item,
+    gateway::v1::BatchMessage,
+    json::to_value,
+    time::from_ms,
+    r#type::v1::{Identity, Money, Subject, subject},
 };
 use prost::Message as _;
 use prost_types::Struct;
 use serde_json::Value as Json;
 
 use super::{
-    mapping::{Condition, EventRule, ItemRule, Mapping, ProfileRule, Target, Test, WhoRule},
+    mapping::{Condition, EventRule, ItemRule, Mapping, MemberRule, ProfileRule, Target, Test, WhoRule},
     row::Row,
     template::Template,
     value::{self, Field},
@@ -34,6 +38,15 @@ pub enum Built {
 pub enum Record {
     Item(Item),
     Message(BatchMessage),
+    Member(Member),
+}
+
+/// Somebody who comes to a list, or leaves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    pub segment_id: String,
+    pub subject: Subject,
+    pub leaves: bool,
 }
 
 impl Record {
@@ -41,6 +54,7 @@ impl Record {
         match self {
             Self::Item(item) => item.encoded_len(),
             Self::Message(message) => message.encoded_len(),
+            Self::Member(member) => member.subject.encoded_len(),
         }
     }
 }
@@ -86,6 +100,7 @@ impl Builder {
             }
             Target::Profile(rule) => Record::Message(self.profile(rule, row)?),
             Target::Event(rule) => Record::Message(self.event(rule, row)?),
+            Target::Member(rule) => Record::Member(member(rule, row)?),
         };
         Ok(Built::Send(Box::new(record)))
     }
@@ -185,6 +200,24 @@ fn who(rule: &WhoRule, row: &Row) -> Result<(String, String), String> {
         user_id.unwrap_or_default(),
         anonymous_id.unwrap_or_default(),
     ))
+}
+
+fn member(rule: &MemberRule, row: &Row) -> Result<Member, String> {
+    let value = rule.value.render(row)?;
+    let identity = Identity {
+        namespace: rule.namespace.clone(),
+        value: value.ok_or("names nobody: the identifier is empty")?,
+    };
+    Ok(Member {
+        segment_id: rule.segment_id.clone(),
+        subject: Subject {
+            id: Some(subject::Id::Identity(identity)),
+        },
+        leaves: match &rule.remove {
+            Some(conditions) => all_hold(conditions, row)?,
+            None => false,
+        },
+    })
 }
 
 fn fields(fields: &[(String, Field)], row: &Row) -> Result<Struct, String> {

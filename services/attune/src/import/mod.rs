@@ -1,4 +1,4 @@
-//! `attune import`: files of items, profiles and events, sent through the public API.
+//! `attune import`: files of items, profiles, events and members of lists, sent through the public API.
 //! Reads ahead while batches are on their way, and settles them in the order of the
 //! file: what the state says is done is done. Bounded memory, whatever the file's size.
 
@@ -36,7 +36,7 @@ use state::{Counts, State, StateFile};
 
 use crate::settings::CLIENT_KEY_VARIABLE;
 
-/// Send a file of items, profiles or events.
+/// Send a file of items, profiles, events or members of a list.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
     /// What the rows are.

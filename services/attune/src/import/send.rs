@@ -14,6 +14,7 @@ use attune_api::{
         catalog_service_client::CatalogServiceClient,
     },
     gateway::v1::{BatchRequest, collection_service_client::CollectionServiceClient},
+    profile::v1::{ChangeSegmentMembersRequest, segment_service_client::SegmentServiceClient},
 };
 use attune_errors::{Reason, reason_of, retry_after_of, violations_of};
 use tonic::{
@@ -169,7 +170,7 @@ impl Gateway {
             if !is_about_rows(&status) {
                 return Err(status.into());
             }
-            let named = rows_named(&status, part.len());
+            let named = rows_named(&status, &part);
             if named.is_empty() && part.len() > 1 {
                 let second = part.split_off(part.len() / 2);
                 parts.extend([second, part]);
@@ -191,10 +192,18 @@ impl Gateway {
     async fn call(&self, rows: &[Outgoing]) -> Result<tonic::Response<Counts>, Status> {
         let mut items = Vec::new();
         let mut batch = Vec::new();
+        let mut members = ChangeSegmentMembersRequest::default();
         for row in rows {
             match &*row.record {
                 Record::Item(item) => items.push(item.clone()),
                 Record::Message(message) => batch.push(message.clone()),
+                Record::Member(member) => {
+                    members.segment_id.clone_from(&member.segment_id);
+                    match member.leaves {
+                        true => members.remove.push(member.subject.clone()),
+                        false => members.add.push(member.subject.clone()),
+                    }
+                }
             }
         }
         let mut counts = Counts::default();
@@ -218,6 +227,16 @@ impl Gateway {
             let mut client = CollectionServiceClient::new(self.channel.clone());
             client.batch(request).await?;
             counts.accepted += accepted;
+        }
+        let sent = members.add.len() + members.remove.len();
+        if sent > 0 {
+            let mut client = SegmentServiceClient::new(self.channel.clone());
+            let request = self.request(members);
+            let answer = client.change_segment_members(request).await?.into_inner();
+            let changed = answer.added_count + answer.removed_count;
+            let changed = u64::try_from(changed).unwrap_or(0);
+            counts.accepted += changed;
+            counts.unchanged += (sent as u64).saturating_sub(changed);
         }
         Ok(tonic::Response::new(counts))
     }
@@ -285,15 +304,12 @@ fn is_about_rows(status: &Status) -> bool {
 }
 
 /// Rows that violations name, with what they say: `items[17].price` is about row 17.
-fn rows_named(status: &Status, rows: usize) -> BTreeMap<usize, String> {
+fn rows_named(status: &Status, rows: &[Outgoing]) -> BTreeMap<usize, String> {
     let mut named: BTreeMap<usize, String> = BTreeMap::new();
     for (field, rule) in violations_of(status) {
-        let Some((index, rest)) = row_of(&field) else {
+        let Some((index, rest)) = row_of(&field, rows) else {
             continue;
         };
-        if index >= rows {
-            continue;
-        }
         let said = match rest {
             "" => rule,
             rest => format!("{rest} {rule}"),
@@ -307,12 +323,20 @@ fn rows_named(status: &Status, rows: usize) -> BTreeMap<usize, String> {
     named
 }
 
-fn row_of(field: &str) -> Option<(usize, &str)> {
-    let rest = field
-        .strip_prefix("items[")
-        .or_else(|| field.strip_prefix("batch["))?;
+fn row_of<'a>(field: &'a str, rows: &[Outgoing]) -> Option<(usize, &'a str)> {
+    let (list, rest) = field.split_once('[')?;
     let (index, rest) = rest.split_once(']')?;
-    Some((index.parse().ok()?, rest.trim_start_matches('.')))
+    // Each of the lists has the rows that it is made of, in their order.
+    let is_of = |row: &Outgoing| match &*row.record {
+        Record::Item(_) => list == "items",
+        Record::Message(_) => list == "batch",
+        Record::Member(member) if member.leaves => list == "remove",
+        Record::Member(_) => list == "add",
+    };
+    let index: usize = index.parse().ok()?;
+    let mut of_list = rows.iter().enumerate().filter(|(_, row)| is_of(row));
+    let (at, _) = of_list.nth(index)?;
+    Some((at, rest.trim_start_matches('.')))
 }
 
 fn item_type(spec: &ItemTypeSpec) -> Result<ItemType, Error> {
@@ -343,18 +367,45 @@ fn item_type(spec: &ItemTypeSpec) -> Result<ItemType, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::build::Member;
+    use attune_api::{catalog::v1::Item, r#type::v1::Subject};
     use attune_errors::{Fault, Violations};
+
+    fn outgoing(record: Record) -> Outgoing {
+        Outgoing {
+            line: 1,
+            raw: String::new(),
+            record: Box::new(record),
+        }
+    }
+
+    fn member(leaves: bool) -> Outgoing {
+        outgoing(Record::Member(Member {
+            segment_id: "vips".into(),
+            subject: Subject::default(),
+            leaves,
+        }))
+    }
+
+    fn status(violations: &[(&str, &str)]) -> Status {
+        let mut all = Violations::new();
+        for (field, rule) in violations {
+            all.push(field, *rule);
+        }
+        Fault::invalid(all).into()
+    }
 
     #[test]
     fn violations_name_the_rows_they_are_about() {
-        let mut violations = Violations::new();
-        violations.push("items[2].price.amount", "must be finite");
-        violations.push("items[2].title", "must be set");
-        violations.push("batch[0]", "must be set");
-        violations.push("items[9]", "is beyond the batch");
-        violations.push("items", "must be 1 to 1000");
-        let status: Status = Fault::invalid(violations).into();
-        let named = rows_named(&status, 3);
+        let items = [(); 3].map(|()| outgoing(Record::Item(Item::default())));
+        let status = status(&[
+            ("items[2].price.amount", "must be finite"),
+            ("items[2].title", "must be set"),
+            ("items[0]", "must be set"),
+            ("items[9]", "is beyond the batch"),
+            ("batch[1]", "is of another list"),
+            ("items", "must be 1 to 1000"),
+        ]);
         let expected = [
             (0, "must be set".to_owned()),
             (
@@ -362,9 +413,17 @@ mod tests {
                 "price.amount must be finite; title must be set".to_owned(),
             ),
         ];
-        assert_eq!(named, BTreeMap::from(expected));
+        assert_eq!(rows_named(&status, &items), BTreeMap::from(expected));
         assert!(is_about_rows(&status));
         assert!(is_about_rows(&Fault::payload_too_large(5).into()));
         assert!(!is_about_rows(&Fault::key_missing().into()));
+    }
+
+    #[test]
+    fn each_list_of_members_counts_for_itself() {
+        let rows = [false, true, false, true].map(member);
+        let status = status(&[("add[1].identity", "a"), ("remove[1]", "b"), ("add[2]", "c")]);
+        let expected = [(2, "identity a".to_owned()), (3, "b".to_owned())];
+        assert_eq!(rows_named(&status, &rows), BTreeMap::from(expected));
     }
 }

@@ -26,7 +26,7 @@ const READERS: usize = 4;
 #[derive(Debug, Clone, Copy)]
 pub struct Held {
     pub people: usize,
-    /// Anonymous resident memory of the process, with all of them in use.
+    /// Growth of the process's anonymous resident memory, with all of them in use.
     pub hot_bytes: f64,
     /// Files of the database, the log among them.
     pub disk_bytes: f64,
@@ -46,20 +46,20 @@ pub async fn measure(folder: &Path, count: usize, time: Duration) -> Result<Held
         ..Config::default()
     };
     let opened = Opened::at(&format!("sqlite://{}", file.display()), config).await?;
-    // One person first, so that what is there once is there before.
+    // Some people first, so that what is there whoever comes, such as the database's own
+    // cache of pages, is there before: each of the others costs what is measured.
     let mut people = People::new("held");
-    opened
-        .send_all(whole(&mut people, count..count + 1))
-        .await?;
-    let (memory, disk) = (anonymous_bytes()?, disk_bytes(folder)?);
+    let first = count / 5;
     let begin = Instant::now();
-    opened.send_all(whole(&mut people, 0..count)).await?;
+    opened.send_all(whole(&mut people, 0..first)).await?;
+    let (memory, disk) = (anonymous_bytes()?, disk_bytes(folder)?);
+    opened.send_all(whole(&mut people, first..count)).await?;
     let fill = begin.elapsed();
-    let per = |bytes: u64| bytes as f64 / count as f64;
+    let per = |bytes: u64| bytes as f64 / (count - first) as f64;
     let hot_bytes = per(anonymous_bytes()?.saturating_sub(memory));
     let disk_bytes = per(disk_bytes(folder)?.saturating_sub(disk));
     let (snapshots_per_second, snapshot_bytes) = read(&opened, count, time).await?;
-    let log_bytes = per(log_bytes(&opened).await?);
+    let log_bytes = log_bytes(&opened).await? as f64 / count as f64;
     opened.close().await?;
     Ok(Held {
         people: count,

@@ -7,6 +7,7 @@ mod ingest;
 mod opened;
 mod people;
 mod raw;
+mod segments;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,6 +23,12 @@ pub struct Options {
     /// Events in a round of taking in.
     #[arg(long, default_value_t = 40_000)]
     events: usize,
+    /// The largest number of segments; 0 leaves them out.
+    #[arg(long, default_value_t = 10_000)]
+    segments_max: usize,
+    /// Events in a round among segments.
+    #[arg(long, default_value_t = 10_000)]
+    segment_events: usize,
     /// Rounds of each kind; medians are reported.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -43,6 +50,9 @@ pub struct Options {
 /// What the service is meant to reach.
 const INGEST_SHARE_MIN: f64 = 0.5;
 const HOT_BYTES_MAX: f64 = 2_048.0;
+const SEGMENTS_TIMES_MAX: f64 = 1.5;
+
+const SEGMENTS: [usize; 4] = [10, 100, 1_000, 10_000];
 
 pub async fn run(options: Options) -> Result<()> {
     let scratch = match &options.folder {
@@ -90,6 +100,25 @@ pub async fn run(options: Options) -> Result<()> {
             "events on PostgreSQL ÷ raw",
             rates.service / rates.raw,
         ));
+    }
+
+    let sizes: Vec<_> = SEGMENTS
+        .into_iter()
+        .filter(|size| *size <= options.segments_max)
+        .collect();
+    let (events, rounds) = (options.segment_events, options.rounds);
+    let costs = segments::measure(scratch.path(), &sizes, events, rounds).await?;
+    if let Some((few, more)) = costs.split_first() {
+        for cost in more {
+            let name = format!("event_us_{}_segments", cost.segments);
+            report.add_against(name, "µs", cost.event_us, few.event_us);
+            let times = cost.event_us / few.event_us;
+            let said = format!(
+                "an event among {} segments ÷ among {}: {times:.2}, at most {SEGMENTS_TIMES_MAX}",
+                cost.segments, few.segments
+            );
+            goals.push((times <= SEGMENTS_TIMES_MAX, said));
+        }
     }
 
     println!("\nGoals");

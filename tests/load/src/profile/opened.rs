@@ -21,6 +21,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(60);
 
 pub struct Opened {
     pub client: ProfileServiceClient<Channel>,
+    pub channel: Channel,
     pub caller: Caller,
     pub database: Database,
     tasks: Tasks,
@@ -47,7 +48,8 @@ impl Opened {
         };
         profile.start(&tasks, &peers);
         Ok(Self {
-            client: ProfileServiceClient::new(channel),
+            client: ProfileServiceClient::new(channel.clone()),
+            channel,
             caller: Caller::new(Workspace::default()),
             database,
             tasks,

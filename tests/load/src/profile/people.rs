@@ -60,6 +60,15 @@ impl People {
         self.event_of(person)
     }
 
+    /// One of `people` views something now.
+    pub fn view(&mut self, people: usize) -> IngestMessage {
+        let person = self.random.random_range(0..people);
+        let properties = to_struct(self.product());
+        let name = "Product Viewed".to_owned();
+        let kind = Kind::Event(EventMessage { name, properties });
+        self.message(person, self.now_ms, kind)
+    }
+
     pub fn event_of(&mut self, person: usize) -> IngestMessage {
         let (name, properties) = match self.random.random_range(0..10) {
             0 => ("Order Completed", self.order()),

@@ -159,7 +159,9 @@ impl Opened {
         let tasks = Tasks::new();
 
         let profile = {
-            let masters = Masters::parse(&Masters::generate())?;
+            // Those that the server made.
+            let file = folder.join("master.key");
+            let masters = Masters::load(&attune_vault::Config::default(), Some(&file))?;
             Profile::open(attune_profile::Config::default(), profiles.clone(), masters).await?
         };
         let mut routes = RoutesBuilder::default();

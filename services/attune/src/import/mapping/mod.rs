@@ -1,4 +1,4 @@
-//! Mappings: how the columns of a file become items, profiles or events. Reads the TOML
+//! Mappings: how the columns of a file become items, profiles, events or members. Reads the TOML
 //! and finds every fault of it; knows neither files nor the network.
 
 mod spec;
@@ -10,7 +10,9 @@ use super::{
     value::{Field, FieldSpec, Kind},
 };
 
-use spec::{ConditionSpec, EventSpec, ItemSpec, Localized, MappingFile, ProfileSpec};
+use spec::{
+    ConditionSpec, EventSpec, ItemSpec, Localized, MappingFile, MemberSpec, ProfileSpec,
+};
 pub use spec::{ItemTypeSpec, What};
 
 /// A mapping, ready to be applied to rows.
@@ -28,6 +30,7 @@ pub enum Target {
     Item(Box<ItemRule>),
     Profile(Box<ProfileRule>),
     Event(Box<EventRule>),
+    Member(Box<MemberRule>),
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +76,14 @@ pub struct EventRule {
     pub time: Field,
     pub channel: String,
     pub properties: Vec<(String, Field)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct MemberRule {
+    pub segment_id: String,
+    pub namespace: String,
+    pub value: Template,
+    pub remove: Option<Vec<Condition>>,
 }
 
 #[derive(Debug, Clone)]
@@ -175,18 +186,24 @@ impl Compiler {
             .enumerate()
             .map(|(i, skip)| self.conditions(&format!("skip[{i}].when"), &skip.when))
             .collect();
-        let target = match (file.kind, file.item, file.profile, file.event) {
-            (What::Items, Some(item), None, None) => {
+        let sections = (file.item, file.profile, file.event, file.member);
+        let target = match (file.kind, sections) {
+            (What::Items, (Some(item), None, None, None)) => {
                 Target::Item(Box::new(self.item(item, file.item_type.as_ref())?))
             }
-            (What::Profiles, None, Some(profile), None) => {
+            (What::Profiles, (None, Some(profile), None, None)) => {
                 Target::Profile(Box::new(self.profile(profile)?))
             }
-            (What::Events, None, None, Some(event)) => Target::Event(Box::new(self.event(event)?)),
+            (What::Events, (None, None, Some(event), None)) => {
+                Target::Event(Box::new(self.event(event)?))
+            }
+            (What::Members, (None, None, None, Some(member))) => {
+                Target::Member(Box::new(self.member(member)?))
+            }
             _ => {
                 self.fault(
                     "kind",
-                    "needs the one section of the same name: item, profile or event",
+                    "needs the one section of the same name: item, profile, event or member",
                 );
                 return None;
             }
@@ -270,6 +287,27 @@ impl Compiler {
             time: time?,
             channel: spec.channel,
             properties: self.fields("event.properties", spec.properties),
+        })
+    }
+
+    fn member(&mut self, spec: MemberSpec) -> Option<MemberRule> {
+        for (name, text) in [
+            ("member.segment_id", &spec.segment_id),
+            ("member.namespace", &spec.namespace),
+        ] {
+            if text.is_empty() {
+                self.fault(name, "must be set");
+            }
+        }
+        let remove = match spec.remove.is_empty() {
+            true => None,
+            false => Some(self.conditions("member.remove", &spec.remove)),
+        };
+        Some(MemberRule {
+            segment_id: spec.segment_id,
+            namespace: spec.namespace,
+            value: self.template("member.value", &spec.value)?,
+            remove,
         })
     }
 

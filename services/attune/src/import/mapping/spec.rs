@@ -22,6 +22,7 @@ pub struct MappingFile {
     pub item: Option<ItemSpec>,
     pub profile: Option<ProfileSpec>,
     pub event: Option<EventSpec>,
+    pub member: Option<MemberSpec>,
 }
 
 fn comma() -> char {
@@ -35,6 +36,7 @@ pub enum What {
     Profiles,
     Items,
     Events,
+    Members,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -177,4 +179,19 @@ pub struct EventSpec {
 pub struct VariantSpec {
     pub when: Vec<ConditionSpec>,
     pub name: String,
+}
+
+/// People who are put on a list, or taken off it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberSpec {
+    /// A segment without an expression.
+    pub segment_id: String,
+    /// Of the identifier: `user_id`, `email` …
+    pub namespace: String,
+    /// Template of the identifier.
+    pub value: String,
+    /// Conditions of rows that are taken off instead; empty: none are.
+    #[serde(default)]
+    pub remove: Vec<ConditionSpec>,
 }
