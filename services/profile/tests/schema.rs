@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use attune_api::profile::v1::{
     CreateEventTypeRequest, CreateTraitRequest, DeleteTraitRequest, EventProperty, EventType,
-    GetDeclarationsRequest, ListTraitsRequest, MergeStrategy, Segment, Trait, TraitType,
-    UpdateTraitRequest, schema_service_client::SchemaServiceClient,
+    GetDeclarationsRequest, ListTraitsRequest, MergeStrategy, Trait, TraitType, UpdateTraitRequest,
+    schema_service_client::SchemaServiceClient,
 };
 use attune_errors::{Reason, reason_of, violations_of};
 use attune_profile::Config;
 use attune_rpc::Channel;
-use attune_storage::{Tx, args};
 use attune_testkit::wait_until;
-use prost::Message as _;
 use prost_types::FieldMask;
 use serde_json::json;
 use support::*;
@@ -300,47 +298,6 @@ async fn computed_traits_form_no_cycle_and_keep_what_they_read() {
         assert_eq!(reason_of(&refused), Some(Reason::ResourceInUse));
         delete(&shop, "rank", "").await.unwrap();
         delete(&shop, "spent", "").await.unwrap();
-    })
-    .await;
-}
-
-/// A segment as it is stored.
-async fn store_segment(shop: &Running, id: &str, expression: &str) {
-    const INSERT: &str = "insert into resources \
-         (workspace, kind, id, etag, data, create_ms, update_ms) \
-         values ('default', 'segment', $1, 'e', $2, 0, 0)";
-    let segment = Segment {
-        segment_id: id.into(),
-        expression: expression.into(),
-        ..Segment::default()
-    };
-    let (id, data) = (id.to_owned(), segment.encode_to_vec());
-    let written = shop.database.write(move |tx: &mut Tx| {
-        let (id, data) = (id.clone(), data.clone());
-        Box::pin(async move { tx.execute(INSERT, args![id, data]).await })
-    });
-    let written: Result<u64, attune_storage::Error> = written.await;
-    assert_eq!(written.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_trait_that_a_segment_reads_stays() {
-    on_both("schema_in_use", async |shop| {
-        for id in ["age", "page"] {
-            declare(&shop, declared(id, TraitType::TraitNumber))
-                .await
-                .unwrap();
-        }
-        // Names the one, and has the other's name in a text.
-        store_segment(
-            &shop,
-            "old",
-            "profile.page > 60.0 && profile.plan != \"age\"",
-        )
-        .await;
-        let refused = delete(&shop, "page", "").await.unwrap_err();
-        assert_eq!(reason_of(&refused), Some(Reason::ResourceInUse));
-        delete(&shop, "age", "").await.unwrap();
     })
     .await;
 }

@@ -9,7 +9,7 @@ use attune_api::profile::v1::{
     ListTraitsRequest, ListTraitsResponse, Trait, UpdateEventTypeRequest, UpdateTraitRequest,
 };
 use attune_errors::{Fault, Violations};
-use attune_expr::{Expression, Vocabulary};
+use attune_expr::Vocabulary;
 use attune_storage::{
     Database, Tx,
     resources::{Change, Error as Refusal, Missing, PageRequest, Resource, Table},
@@ -135,47 +135,15 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
             }
         }
         (Some(before), None) => {
-            let id = before.trait_id.as_str();
-            let reader = match cycles::reader_of(id, &schema.traits) {
-                Some(reader) => Some(format!("trait/{reader}")),
-                None => segment_that_reads(tx, workspace, id).await?,
-            };
-            if let Some(reader) = reader {
-                return Err(Fault::in_use(Trait::KIND, id, reader).into());
+            if let Some(reader) = cycles::reader_of(&before.trait_id, &schema.traits) {
+                let reader = format!("trait/{reader}");
+                return Err(Fault::in_use(Trait::KIND, &before.trait_id, reader).into());
             }
         }
         (None, None) => {}
     }
     store::schema::changed(tx, workspace, turn.revision).await?;
     Ok(())
-}
-
-/// Looked for in what is stored, since nothing of a segment but its text names traits
-/// for certain.
-async fn segment_that_reads(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    trait_id: &str,
-) -> Result<Option<String>, Refusal> {
-    let mut after = String::new();
-    loop {
-        let segments = store::schema::segments_after(tx, workspace, &after).await?;
-        let Some(last) = segments.last() else {
-            return Ok(None);
-        };
-        after.clone_from(&last.segment_id);
-        // Most are told apart without being compiled.
-        let mut named = segments.iter().filter(|s| s.expression.contains(trait_id));
-        let reader = named.find(|segment| reads(&segment.expression, trait_id));
-        if let Some(reader) = reader {
-            return Ok(Some(format!("segment/{}", reader.segment_id)));
-        }
-    }
-}
-
-fn reads(expression: &str, trait_id: &str) -> bool {
-    let compiled = Expression::compile(expression, &Vocabulary::subject());
-    compiled.is_ok_and(|compiled| compiled.reads().traits.contains(trait_id))
 }
 
 async fn check_event_type(

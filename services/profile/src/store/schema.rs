@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use attune_api::profile::v1::Segment;
 use attune_storage::{Database, Error, Tx, args, resources::Resource};
-use prost::Message as _;
 
 /// Notes that traits or event types changed with this revision.
 pub async fn changed(tx: &mut Tx, workspace: &Arc<str>, revision: i64) -> Result<(), Error> {
@@ -27,27 +25,6 @@ pub async fn count<R: Resource>(tx: &mut Tx, workspace: &Arc<str>) -> Result<i64
     const COUNT: &str = "select count(*) from resources where workspace = $1 and kind = $2";
     let row = tx.fetch_optional(COUNT, args![workspace, R::KIND]).await?;
     row.map_or(Ok(0), |row| row.get(0))
-}
-
-/// The segments after an id, as the transaction sees them.
-pub async fn segments_after(
-    tx: &mut Tx,
-    workspace: &Arc<str>,
-    after: &str,
-) -> Result<Vec<Segment>, Error> {
-    const PAGE: &str = "select data from resources \
-         where workspace = $1 and kind = 'segment' and id > $2 order by id limit 1000";
-    let rows = tx.fetch_all(PAGE, args![workspace, after]).await?;
-    rows.iter()
-        .map(|row| {
-            let data: Vec<u8> = row.get(0)?;
-            Segment::decode(data.as_slice()).map_err(|_| Error::Column {
-                index: 0,
-                expected: "a stored segment",
-                found: "other bytes".to_owned(),
-            })
-        })
-        .collect()
 }
 
 /// Segments that there are, as expressions name them.
