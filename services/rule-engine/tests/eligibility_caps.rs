@@ -222,6 +222,34 @@ async fn a_merged_person_has_seen_what_both_have() {
     .await;
 }
 
+#[tokio::test]
+async fn people_who_are_two_after_all_have_each_seen_what_both_did() {
+    on_both("parted", async |engine| {
+        chosen(&engine).await;
+        let rule = Rule {
+            person_cap: Some(PersonCap {
+                exposure_max: 3,
+                days: 7,
+            }),
+            ..rule("first-e", "", pin(1, &["e"]))
+        };
+        engine.put_rule(rule).await.unwrap();
+        see_first(&engine, ANN, 1).await;
+        see_first(&engine, BEN, 1).await;
+        engine.publish_merge(ANN, BEN).await;
+        see_first(&engine, ANN, 1).await;
+        engine.publish_unmerge(ANN, BEN).await;
+        assert_eq!(first(&engine, ANN).await, "a");
+        assert_eq!(first(&engine, BEN).await, "a");
+        // From what was recorded, each has seen their own.
+        engine.stop().await;
+        let again = engine.replica().await;
+        assert_eq!(first(&again, ANN).await, "e");
+        assert_eq!(first(&again, BEN).await, "e");
+    })
+    .await;
+}
+
 fn cap(scope: CapScope, exposure_max: i32) -> FrequencyCap {
     FrequencyCap {
         scope: scope.into(),

@@ -89,6 +89,8 @@ impl Models {
         }
     }
 
+    /// A merge that is undone later leaves what the two had in common with the one that
+    /// stayed: pairs are counted, not remembered by whose they were.
     pub fn merge_people(&mut self, kept_profile_id: &str, merged_profile_id: &str) {
         let (kept, merged) = (person_key(kept_profile_id), person_key(merged_profile_id));
         self.bought.merge(kept, merged);

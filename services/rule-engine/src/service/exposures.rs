@@ -20,7 +20,7 @@ use crate::{
         plan::{Budget, RuleBase, RulePlan},
     },
     store::{
-        exposures::{self, Dismissal, Followed, Merge, PAGE, RuleExposures},
+        exposures::{self, Dismissal, Followed, Merge, PAGE, Parting, RuleExposures},
         outcomes::StoredOutcome,
     },
 };
@@ -306,48 +306,74 @@ fn followed(state: &State, outcome: &StoredOutcome) -> Followed {
     }
 }
 
-/// Takes the merges of a batch of the profile's log into the database and memory.
-/// Safe to repeat.
+/// Who is who from now on.
+#[derive(Debug, Clone)]
+enum Regrouping {
+    Merged(Merge),
+    Parted(Parting),
+}
+
+/// Takes the merges of a batch of the profile's log, made and undone, into the database
+/// and memory. Safe to repeat.
 pub async fn follow_merges(
     database: &Database,
     workspaces: &Workspaces,
     entries: &[LogEntry],
 ) -> Result<(), Error> {
-    let merges: Vec<Merge> = entries.iter().filter_map(merge_of).collect();
-    if merges.is_empty() {
+    let regrouped: Vec<_> = entries.iter().filter_map(regrouping_of).collect();
+    if regrouped.is_empty() {
         return Ok(());
     }
-    let merges = Arc::new(merges);
-    let storing = Arc::clone(&merges);
+    let regrouped = Arc::new(regrouped);
+    let storing = Arc::clone(&regrouped);
     database
         .write(move |tx: &mut Tx| {
-            let merges = Arc::clone(&storing);
+            let regrouped = Arc::clone(&storing);
             Box::pin(async move {
-                for merge in merges.iter() {
-                    exposures::merge(tx, merge).await?;
+                for regrouping in regrouped.iter() {
+                    match regrouping {
+                        Regrouping::Merged(merge) => exposures::merge(tx, merge).await?,
+                        Regrouping::Parted(parting) => exposures::part(tx, parting).await?,
+                    }
                 }
                 Ok::<(), Error>(())
             })
         })
         .await?;
-    for merge in merges.iter() {
-        let state = workspaces.get_or_add(&merge.workspace);
-        state.people.merge(&merge.kept_id, &merge.merged_id);
+    for regrouping in regrouped.iter() {
+        match regrouping {
+            Regrouping::Merged(merge) => {
+                let state = workspaces.get_or_add(&merge.workspace);
+                state.people.merge(&merge.kept_id, &merge.merged_id);
+            }
+            Regrouping::Parted(parting) => {
+                let state = workspaces.get_or_add(&parting.workspace);
+                state.people.part(&parting.kept_id, &parting.unmerged_id);
+            }
+        }
     }
     Ok(())
 }
 
-fn merge_of(entry: &LogEntry) -> Option<Merge> {
-    let Some(Change::ProfilesMerged(merged)) = &entry.change else {
-        return None;
-    };
-    let time = entry.commit_time.as_ref();
-    Some(Merge {
-        workspace: entry.workspace.as_str().into(),
-        kept_id: merged.profile_id.clone(),
-        merged_id: merged.merged_profile_id.clone(),
-        time_ms: time.map_or_else(time::now_ms, time::to_ms),
-    })
+fn regrouping_of(entry: &LogEntry) -> Option<Regrouping> {
+    let workspace = entry.workspace.as_str().into();
+    match entry.change.as_ref()? {
+        Change::ProfilesMerged(merged) => {
+            let time = entry.commit_time.as_ref();
+            Some(Regrouping::Merged(Merge {
+                workspace,
+                kept_id: merged.profile_id.clone(),
+                merged_id: merged.merged_profile_id.clone(),
+                time_ms: time.map_or_else(time::now_ms, time::to_ms),
+            }))
+        }
+        Change::ProfilesUnmerged(parted) => Some(Regrouping::Parted(Parting {
+            workspace,
+            kept_id: parted.profile_id.clone(),
+            unmerged_id: parted.unmerged_profile_id.clone(),
+        })),
+        _ => None,
+    }
 }
 
 /// Forgets a person: in memory, in what is kept of them, and in the outcomes, which

@@ -120,6 +120,18 @@ impl People {
         }
     }
 
+    /// Two people after all. What they were shown as one counts for both until the next
+    /// start, which reads it by the ids it was recorded under: rather once too rarely
+    /// than once too often.
+    pub fn part(&self, kept_id: &str, unmerged_id: &str) {
+        let (kept, unmerged) = (person_key(kept_id), person_key(unmerged_id));
+        let _changing = self.changing.lock();
+        if self.merged.write().remove(&unmerged).is_some() {
+            let both = self.held(self.living(kept));
+            self.put(unmerged, both);
+        }
+    }
+
     /// Nothing is known of this person any more.
     pub fn forget(&self, profile_id: &str) {
         let person = person_key(profile_id);

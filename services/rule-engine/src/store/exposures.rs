@@ -105,6 +105,36 @@ pub async fn dismiss(tx: &mut Tx, dismissals: &[Dismissal]) -> Result<(), Error>
     tx.insert_many(&PUT, rows.collect()).await.map(drop)
 }
 
+/// A merge that was undone.
+#[derive(Debug, Clone)]
+pub struct Parting {
+    pub workspace: Arc<str>,
+    pub kept_id: String,
+    pub unmerged_id: String,
+}
+
+/// Forgets a merge, and gives the one who leaves what the two had dismissed.
+pub async fn part(tx: &mut Tx, parting: &Parting) -> Result<(), Error> {
+    const DELETE: &str = "delete from merged_people \
+         where workspace = $1 and merged_profile_id = $2";
+    const COPY: &str = "insert into dismissals (workspace, profile_id, item_id, time_ms) \
+         select workspace, $2, item_id, time_ms from dismissals \
+         where workspace = $1 and profile_id = $3 \
+         on conflict (workspace, profile_id, item_id) do update \
+         set time_ms = excluded.time_ms where excluded.time_ms > dismissals.time_ms";
+    let Parting {
+        workspace,
+        kept_id,
+        unmerged_id,
+    } = parting;
+    let deleted = tx.execute(DELETE, args![workspace, unmerged_id]).await?;
+    if deleted == 0 {
+        return Ok(());
+    }
+    let copy = args![workspace, unmerged_id, kept_id];
+    tx.execute(COPY, copy).await.map(drop)
+}
+
 /// As many as are held in memory, the latest first.
 pub async fn dismissals(database: &Database) -> Result<Vec<Dismissal>, Error> {
     const LATEST: &str = "select workspace, profile_id, item_id, time_ms from dismissals \

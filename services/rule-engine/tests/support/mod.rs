@@ -12,7 +12,8 @@ use attune_api::{
     catalog::v1::{Item, ItemState, ItemType},
     events::v1::{
         EventRecorded, ItemDeleted, ItemTypeChanged, ItemUpserted, LogEntry, ProfileErased,
-        ProfilesMerged, event_log_service_server::EventLogServiceServer, log_entry::Change,
+        ProfilesMerged, ProfilesUnmerged, event_log_service_server::EventLogServiceServer,
+        log_entry::Change,
     },
     json,
     profile::v1::{
@@ -224,6 +225,15 @@ impl Running {
             vec![(profile_ids[0].to_owned(), change)],
         )
         .await;
+    }
+
+    pub async fn publish_unmerge(&self, kept: &str, unmerged: &str) {
+        let change = Change::ProfilesUnmerged(ProfilesUnmerged {
+            profile_id: kept.into(),
+            unmerged_profile_id: unmerged.into(),
+        });
+        self.publish(&self.logs.profile, vec![(kept.to_owned(), change)])
+            .await;
     }
 
     /// Returns when the engine has taken it in.
