@@ -78,6 +78,21 @@ async fn change(me: &Api, admin: &Api) {
         let answer = personalize(admin, "olga", "home", 3).await;
         assert_eq!(answer["basis"], basis, "the very next answer: {answer}");
     }
+    for (level, basis) in [
+        ("CONTEXT_PERSONALIZATION", "CONTEXT_ONLY"),
+        ("FULL_PERSONALIZATION", "FULL"),
+    ] {
+        let wish = json!({"level": level, "language": "de"});
+        let wished = me.patch("/v1/me/preferences", wish).await.ok();
+        assert_eq!(wished["level"], level);
+        let answer = personalize(admin, "olga", "home", 3).await;
+        assert_eq!(answer["basis"], basis, "the very next answer: {answer}");
+    }
+    let wishes = me.get("/v1/me/preferences").await.ok();
+    assert_eq!(wishes["language"], "de");
+    let decided = me.get("/v1/me/consents:history").await.ok();
+    let decided: Vec<_> = decided["consents"].as_array().unwrap().iter().collect();
+    assert_eq!(decided.len(), 2);
     let faulty = me
         .put("/v1/me/consents/No-Purpose", json!({"granted": true}))
         .await;

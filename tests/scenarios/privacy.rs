@@ -57,11 +57,19 @@ async fn an_erased_person_is_nowhere_in_clear(topology: Topology) {
     assert_eq!(erasure["profileIds"][0], id.as_str(), "{erasure}");
     assert_eq!(api.post(&erase, reason).await.ok(), erasure, "once");
     assert_eq!(api.get(&format!("/v1/profiles/{id}")).await.status, 404);
-    wait_until("messages and decisions to be forgotten", PATIENCE, || async {
-        let sent = api.get(&format!("/v1/messages/{message}")).await;
-        let decision = api.get(&path).await.ok();
-        sent.status == 404 && decision["profileId"].as_str().unwrap_or_default().is_empty()
-    })
+    wait_until(
+        "messages and decisions to be forgotten",
+        PATIENCE,
+        || async {
+            let sent = api.get(&format!("/v1/messages/{message}")).await;
+            let decision = api.get(&path).await.ok();
+            sent.status == 404
+                && decision["profileId"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .is_empty()
+        },
+    )
     .await;
     assert_nothing_clear(&deployment, "after");
 

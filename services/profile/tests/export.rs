@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use attune_api::{
     json::from_struct,
-    profile::v1::{ExportProfileRequest, ListAuditEntriesRequest},
+    profile::v1::{ExportProfileRequest, ListAuditEntriesRequest, SetConsentRequest},
 };
 use attune_errors::{Reason, reason_of};
 use futures::TryStreamExt;
@@ -55,6 +55,16 @@ async fn a_person_is_exported_whole() {
         service.send(events).await;
         service.one(view("b1", &["u:bob"], 0, "bobs-own")).await;
 
+        for (n, granted) in [true, false].into_iter().enumerate() {
+            let request = service.request(SetConsentRequest {
+                profile_id: ann.clone(),
+                purpose: "analytics".into(),
+                granted,
+                source: format!("banner {n}"),
+                ..Default::default()
+            });
+            service.client.clone().set_consent(request).await.unwrap();
+        }
         let operator = service.on_behalf_of("key-1");
         operator.profile(&ann).await.unwrap();
         let parts = export(&operator, &ann).await.unwrap();
@@ -72,6 +82,11 @@ async fn a_person_is_exported_whole() {
                 (&json!("name"), &json!("Ann"))
             ]
         );
+        let decided = parts["consents"].iter();
+        let decided: Vec<_> = decided.map(|c| (&c["source"], &c["granted"])).collect();
+        let withdrawn = (&json!("banner 1"), &Json::Null);
+        assert_eq!(decided, [withdrawn, (&json!("banner 0"), &json!(true))]);
+        assert_eq!(parts["preferences"].len(), 1);
         let events = &parts["event"];
         let ids: Vec<_> = events.iter().map(|e| e["eventId"].clone()).collect();
         let expected: Vec<_> = (0..450).rev().map(|n| json!(format!("e{n}"))).collect();

@@ -137,9 +137,11 @@ impl PrivacyService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let asked = convert::consent_history(request.get_ref())?;
-            self.0
-                .consent_history(caller.workspace.as_str(), asked)
-                .await
+            let access = Access::of("ListConsentHistory", asked.profile_id);
+            let workspace = caller.workspace.as_str();
+            let listed = self.0.consent_history(workspace, asked).await?;
+            self.seen(&caller, access).await?;
+            Ok(listed)
         };
         answer(&caller, result.await)
     }

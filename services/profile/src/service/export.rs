@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use attune_api::{
     json,
-    profile::v1::{ExportPart, ListEventsRequest, ListMergesRequest, Profile},
+    profile::v1::{
+        ExportPart, ListConsentHistoryRequest, ListEventsRequest, ListMergesRequest, Profile,
+    },
 };
 use attune_rpc::Caller;
 use bytes::Bytes;
@@ -32,6 +34,8 @@ const PAGE: i32 = 200;
 /// What is read next.
 enum Next {
     Profile(Box<Profile>),
+    /// By page token.
+    Consents(String),
     /// After a value of a trait.
     TraitHistory(Option<(String, Place)>),
     /// By page token.
@@ -97,9 +101,15 @@ impl Walk {
     async fn step(&mut self) -> Result<Vec<ExportPart>, Error> {
         let (parts, next) = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Profile(profile) => {
-                let part = raw("profile", "attune.profile.v1.Profile", &*profile);
-                (vec![part], Next::TraitHistory(None))
+                let id = self.profile_id;
+                let wishes = self.service.preferences(&self.workspace, id).await?;
+                let parts = vec![
+                    raw("profile", "attune.profile.v1.Profile", &*profile),
+                    raw("preferences", "attune.profile.v1.Preferences", &wishes),
+                ];
+                (parts, Next::Consents(String::new()))
             }
+            Next::Consents(token) => self.consents(token).await?,
             Next::TraitHistory(after) => self.trait_history(after).await?,
             Next::Events(token) => self.events(token).await?,
             Next::Merges(token) => self.merges(token).await?,
@@ -112,6 +122,23 @@ impl Walk {
         shown
             .await
             .map_err(|_| attune_storage::Error::Panicked.into())
+    }
+
+    /// Every decision, the newest first.
+    async fn consents(&self, page_token: String) -> Result<(Vec<Raw>, Next), Error> {
+        let asked = convert::consent_history(&ListConsentHistoryRequest {
+            profile_id: self.profile_id.to_string(),
+            page_size: PAGE,
+            page_token,
+        })?;
+        let page = self.service.consent_history(&self.workspace, asked).await?;
+        let next = match page.next_page_token.as_str() {
+            "" => Next::TraitHistory(None),
+            token => Next::Consents(token.to_owned()),
+        };
+        let consents = page.consents.iter();
+        let parts = consents.map(|consent| raw("consents", "attune.profile.v1.Consent", consent));
+        Ok((parts.collect(), next))
     }
 
     async fn trait_history(
