@@ -21,6 +21,7 @@ use crate::{
         collection::{self as convert, Setting, USER_ID},
         verdict,
     },
+    door::Signal,
 };
 
 #[derive(Clone)]
@@ -38,15 +39,25 @@ impl Collection {
     }
 
     /// One call.
-    async fn collect(&self, caller: &Caller, message: BatchMessage) -> Result<(), Error> {
-        let setting = self.setting();
+    async fn collect(
+        &self,
+        caller: &Caller,
+        message: BatchMessage,
+        signal: Signal,
+    ) -> Result<(), Error> {
+        let setting = self.setting(signal);
         let (message, shape) = convert::message(message, &setting);
         let sent = self.ingest(caller, vec![message]).await;
         sent.map_err(|status| verdict::rename_single(status, &shape).into())
     }
 
     /// Many calls: all of them are taken, or none.
-    async fn batch(&self, caller: &Caller, request: BatchRequest) -> Result<(), Error> {
+    async fn batch(
+        &self,
+        caller: &Caller,
+        request: BatchRequest,
+        signal: Signal,
+    ) -> Result<(), Error> {
         const MESSAGES_MAX: usize = 500;
         if !(1..=MESSAGES_MAX).contains(&request.batch.len()) {
             let rule = format!("must be 1 to {MESSAGES_MAX}");
@@ -55,7 +66,7 @@ impl Collection {
         let setting = Setting {
             context: request.context,
             sent_at: request.sent_at,
-            ..self.setting()
+            ..self.setting(signal)
         };
         let messages = request.batch.into_iter();
         let (messages, shapes): (Vec<_>, Vec<_>) =
@@ -64,12 +75,13 @@ impl Collection {
         sent.map_err(|status| verdict::rename(status, "batch", &shapes).into())
     }
 
-    fn setting(&self) -> Setting {
+    fn setting(&self, signal: Signal) -> Setting {
         Setting {
             receive_ms: time::now_ms(),
             email_identity: self.email_identity,
             context: None,
             sent_at: None,
+            signal,
         }
     }
 

@@ -9,7 +9,10 @@ use attune_rpc::Caller;
 use tonic::{Request, Response, Status};
 
 use super::Collection;
-use crate::{Error, door::answer};
+use crate::{
+    Error,
+    door::{Signal, answer},
+};
 
 type Reply = Result<Response<CollectResponse>, Status>;
 
@@ -18,9 +21,9 @@ impl Collection {
     where
         BatchMessage: From<Call<T>>,
     {
-        let caller = Caller::of(&request)?;
+        let (caller, signal) = (Caller::of(&request)?, Signal::of(&request));
         let message = request.into_inner().into();
-        done(&caller, self.collect(&caller, message).await)
+        done(&caller, self.collect(&caller, message, signal).await)
     }
 }
 
@@ -55,9 +58,10 @@ impl CollectionService for Collection {
     }
 
     async fn batch(&self, request: Request<BatchRequest>) -> Reply {
-        let caller = Caller::of(&request)?;
+        let (caller, signal) = (Caller::of(&request)?, Signal::of(&request));
         let request = request.into_inner();
-        done(&caller, Collection::batch(self, &caller, request).await)
+        let taken = Collection::batch(self, &caller, request, signal);
+        done(&caller, taken.await)
     }
 }
 

@@ -14,6 +14,8 @@ use attune_api::{
 use prost_types::{Struct, Timestamp, Value, value};
 use uuid::Uuid;
 
+use crate::door::Signal;
+
 pub const USER_ID: &str = "user_id";
 pub const ANONYMOUS_ID: &str = "anonymous_id";
 
@@ -26,6 +28,8 @@ pub struct Setting {
     /// Of the batch; each message's own goes before it.
     pub context: Option<Struct>,
     pub sent_at: Option<Timestamp>,
+    /// What the browser says that made the call; it is part of each message's context.
+    pub signal: Signal,
 }
 
 /// How a message was put together, to name its fields as the caller knows them.
@@ -57,7 +61,14 @@ pub fn message(sent: BatchMessage, setting: &Setting) -> (IngestMessage, Shape) 
     {
         identify("email", email.to_lowercase(), "traits.email");
     }
-    let context = with_defaults(sent.context, setting.context.as_ref());
+    let mut context = with_defaults(sent.context, setting.context.as_ref());
+    if setting.signal == Signal::Gpc {
+        let set = Value {
+            kind: Some(value::Kind::BoolValue(true)),
+        };
+        let fields = &mut context.get_or_insert_default().fields;
+        fields.insert("gpc".to_owned(), set);
+    }
     let sent_at = sent.sent_at.as_ref().or(setting.sent_at.as_ref());
     let time_ms = corrected_ms(sent.timestamp.as_ref(), sent_at, setting.receive_ms);
     let kind = match sent.r#type.as_str() {
@@ -104,12 +115,8 @@ pub fn message(sent: BatchMessage, setting: &Setting) -> (IngestMessage, Shape) 
 pub fn events_of(
     subject: &Subject,
     events: Vec<TrackRequest>,
-    receive_ms: i64,
+    setting: &Setting,
 ) -> (Vec<IngestMessage>, Vec<Shape>) {
-    let setting = Setting {
-        receive_ms,
-        ..Setting::default()
-    };
     let message_of = |event: TrackRequest| {
         let sent = BatchMessage {
             r#type: "track".to_owned(),
@@ -123,7 +130,7 @@ pub fn events_of(
             sent_at: event.sent_at,
             ..BatchMessage::default()
         };
-        let (mut message, shape) = message(sent, &setting);
+        let (mut message, shape) = message(sent, setting);
         if message.identities.is_empty() {
             let (namespace, value) = match subject.id.clone() {
                 Some(Id::ProfileId(id)) => {
@@ -337,5 +344,20 @@ mod tests {
         let defaults = to_struct(json!({"ip": "2.2.2.2", "locale": "de"}));
         let both = with_defaults(own, defaults.as_ref());
         assert_eq!(both, to_struct(json!({"ip": "1.1.1.1", "locale": "de"})));
+    }
+
+    #[test]
+    fn what_the_browser_says_is_part_of_the_context() {
+        for (signal, expected) in [
+            (Signal::None, None),
+            (Signal::Gpc, to_struct(json!({"gpc": true}))),
+        ] {
+            let setting = Setting {
+                signal,
+                ..Setting::default()
+            };
+            let (message, _) = message(BatchMessage::default(), &setting);
+            assert_eq!(message.context, expected);
+        }
     }
 }

@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use attune_api::{
     gateway::v1::{ReportOutcomesRequest, TrackRequest},
     rules::v1::{OutcomeType, PlacementRequest},
-    r#type::v1::{Context, Subject, subject::Id},
+    r#type::v1::{Context, Location, Subject, subject::Id},
 };
 use attune_errors::Violations;
 use bytes::Bytes;
 use prost::Message;
 
-use crate::personalization::wire;
+use crate::{door::Signal, personalization::wire};
 
 const ID_CHARS_MAX: usize = 256;
 const ITEM_ID_CHARS_MAX: usize = 128;
@@ -34,6 +34,8 @@ pub struct Personalize {
     /// The parts of one `Context`.
     pub context: Vec<Bytes>,
     pub decide: Decide,
+    /// What the caller's browser says.
+    pub signal: Signal,
 }
 
 /// What the rule-engine is told besides the person and the context.
@@ -73,7 +75,45 @@ pub fn personalize(request: wire::PersonalizeRequest) -> Result<Personalize, Vio
         events: request.events,
         context: request.context,
         decide,
+        signal: Signal::None,
     })
+}
+
+/// A `Context` of which nothing but the place is read.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Whereabouts {
+    #[prost(message, optional, tag = "4")]
+    location: Option<Location>,
+}
+
+/// Where the person is, as ISO 3166 has it; empty where the context does not say so in
+/// its codes. A part of a country in other words leaves the country.
+pub fn region(context: &[Bytes]) -> String {
+    let decoded = match context {
+        [] => return String::new(),
+        [only] => Whereabouts::decode(only.clone()),
+        parts => Whereabouts::decode(parts.concat().as_slice()),
+    };
+    let location = decoded.ok().and_then(|whereabouts| whereabouts.location);
+    let Some(Location {
+        country, region, ..
+    }) = location
+    else {
+        return String::new();
+    };
+    if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphabetic()) {
+        return String::new();
+    }
+    let part = match region.split_once('-') {
+        Some((of, part)) if of.eq_ignore_ascii_case(&country) => part,
+        Some(_) => "",
+        None => &region,
+    };
+    let is_code = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    match is_code {
+        true => format!("{country}-{part}"),
+        false => country,
+    }
 }
 
 /// One request for each subject.
@@ -104,6 +144,7 @@ pub fn batch(
         events: Vec::new(),
         context: context.clone(),
         decide: decide.clone(),
+        signal: Signal::None,
     }))
 }
 
@@ -254,7 +295,7 @@ fn check_context(found: &mut Violations, parts: &[Bytes]) {
     }
 }
 
-fn check_location(found: &mut Violations, location: &attune_api::r#type::v1::Location) {
+fn check_location(found: &mut Violations, location: &Location) {
     // NaN is in no range.
     if location
         .lat

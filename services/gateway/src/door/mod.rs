@@ -201,6 +201,25 @@ fn refuse(fault: Fault) -> Answer {
     Box::pin(std::future::ready(Ok(Status::from(fault).into_http())))
 }
 
+/// What a browser says with every request about the sale and sharing of what is learned:
+/// Global Privacy Control, as `Sec-GPC: 1` (<https://www.w3.org/TR/gpc/>).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Signal {
+    #[default]
+    None,
+    Gpc,
+}
+
+impl Signal {
+    pub fn of<T>(request: &tonic::Request<T>) -> Self {
+        let sent = request.metadata().get("sec-gpc");
+        match sent.map(|value| value.as_bytes()) {
+            Some(b"1") => Self::Gpc,
+            _ => Self::None,
+        }
+    }
+}
+
 /// A call's key and caller, for handlers behind the door.
 pub struct Who {
     pub principal: Arc<Principal>,

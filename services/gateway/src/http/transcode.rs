@@ -29,7 +29,7 @@ use super::{
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
 /// What goes along from the HTTP request; nothing else gets in.
-const FORWARDED: [HeaderName; 7] = [
+const FORWARDED: [HeaderName; 8] = [
     header::AUTHORIZATION,
     header::USER_AGENT,
     HeaderName::from_static("grpc-timeout"),
@@ -37,6 +37,7 @@ const FORWARDED: [HeaderName; 7] = [
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("baggage"),
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("sec-gpc"),
 ];
 
 /// The door as this way in sees it.

@@ -41,6 +41,7 @@ use crate::{
         budget::{Budget, Shares},
         key::{Scopes, scope_name},
     },
+    door::Signal,
 };
 
 pub struct Personalization {
@@ -114,15 +115,18 @@ impl Personalization {
         caller: &Caller,
         scopes: Scopes,
         request: wire::PersonalizeRequest,
+        signal: Signal,
     ) -> Result<wire::PersonalizeResponse, Error> {
         let mut request = convert::personalize(request)?;
+        request.signal = signal;
         let mut answer = self.begin(caller);
         let events = std::mem::take(&mut request.events);
         if !events.is_empty() {
             if !scopes.allow(Scope::Write) {
                 return Err(Error::Scope(scope_name(Scope::Write)));
             }
-            self.ingest(&mut answer, &request.subject, events).await?;
+            self.ingest(&mut answer, &request.subject, events, signal)
+                .await?;
         }
         self.answer(answer, request).await
     }
@@ -133,7 +137,10 @@ impl Personalization {
         mut answer: Answer<'_>,
         request: convert::Personalize,
     ) -> Result<wire::PersonalizeResponse, Error> {
-        let person = self.person(&mut answer, request.subject).await?;
+        let region = convert::region(&request.context);
+        let person = self
+            .person(&mut answer, request.subject, region, request.signal)
+            .await?;
         let context = request.context;
         let decided = self
             .decide(&mut answer, &person, request.decide, &context)
@@ -169,8 +176,14 @@ impl Personalization {
         answer: &mut Answer<'_>,
         subject: &Subject,
         events: Vec<attune_api::gateway::v1::TrackRequest>,
+        signal: Signal,
     ) -> Result<(), Error> {
-        let (messages, shapes) = collection::events_of(subject, events, time::now_ms());
+        let setting = collection::Setting {
+            receive_ms: time::now_ms(),
+            signal,
+            ..collection::Setting::default()
+        };
+        let (messages, shapes) = collection::events_of(subject, events, &setting);
         let request = IngestRequest { messages };
         let slice = answer.slice(self.shares.ingest);
         let request = answer.caller.request_within(request, slice);
@@ -182,12 +195,19 @@ impl Personalization {
         }
     }
 
-    async fn person(&self, answer: &mut Answer<'_>, subject: Subject) -> Result<Person, Error> {
+    async fn person(
+        &self,
+        answer: &mut Answer<'_>,
+        subject: Subject,
+        region: String,
+        signal: Signal,
+    ) -> Result<Person, Error> {
         let key = self.stale.subject(&answer.caller.workspace, &subject);
         let generation = self.stale.generation();
         let request = GetSnapshotRequest {
             subject: Some(subject),
-            ..GetSnapshotRequest::default()
+            region,
+            gpc: signal == Signal::Gpc,
         };
         let slice = answer.slice(self.shares.profile);
         let request = answer.caller.request_within(request, slice);

@@ -15,7 +15,7 @@ use super::{Personalization, wire};
 use crate::{
     Error,
     convert::personalize as convert,
-    door::{Who, answer, principal_of},
+    door::{Signal, Who, answer, principal_of},
 };
 
 /// The server. Only ever called with a principal among the extensions.
@@ -60,8 +60,9 @@ async fn personalize(
     service: &Personalization,
     request: Request<wire::PersonalizeRequest>,
 ) -> Reply<wire::PersonalizeResponse> {
+    let signal = Signal::of(&request);
     let (Who { principal, caller }, request) = principal_of(request)?;
-    let result = service.personalize(&caller, principal.scopes, request);
+    let result = service.personalize(&caller, principal.scopes, request, signal);
     answer(&caller, result.await)
 }
 

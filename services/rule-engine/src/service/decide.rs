@@ -302,9 +302,21 @@ fn make_with(
     stages: &mut impl Stages,
 ) -> Result<Made, Error> {
     let Question { state, request, .. } = question;
-    let context = request.context.as_ref();
     let subject = subject::read(&request.snapshot, items, &mut reused.recent)
         .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
+    // Who wants what everybody gets is told from nobody, neither by what they are at nor
+    // by chance; only the time and the language of the answer stay.
+    let same_for_all = subject.basis == Basis::NotPersonalized;
+    let plain = request.context.as_ref().filter(|_| same_for_all);
+    let plain = plain.map(|context| Context {
+        time: context.time,
+        locale: context.locale.clone(),
+        ..Context::default()
+    });
+    let context = match same_for_all {
+        true => plain.as_ref(),
+        false => request.context.as_ref(),
+    };
     reused.bought.clear();
     if question.asks.iter().any(|ask| ask.plan.reads_purchases()) {
         subject::purchases(&request.snapshot, items, &mut reused.bought)
@@ -328,14 +340,17 @@ fn make_with(
             context,
             channel: &request.channel,
             now_ms: question.now_ms,
-            subject_key: subject.profile_id,
+            subject_key: match same_for_all {
+                true => "",
+                false => subject.profile_id,
+            },
         },
     );
     let now_ms = context
         .and_then(|context| context.time.as_ref())
         .map_or(question.now_ms, time::to_ms);
     let history = match subject.basis {
-        Basis::ContextOnly => None,
+        Basis::ContextOnly | Basis::NotPersonalized => None,
         _ => state.people.of(subject.profile_id),
     };
     let shown = Shown {

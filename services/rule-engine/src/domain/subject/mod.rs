@@ -57,7 +57,7 @@ pub fn read<'a>(
             (1, Field::Bytes(id)) => subject.profile_id = text(id)?,
             (2, Field::Number(basis)) => {
                 subject.basis = match Basis::try_from(basis as i32) {
-                    Ok(Basis::ContextOnly) => Basis::ContextOnly,
+                    Ok(basis @ (Basis::ContextOnly | Basis::NotPersonalized)) => basis,
                     _ => Basis::Full,
                 };
             }
@@ -67,7 +67,7 @@ pub fn read<'a>(
             _ => {}
         }
     }
-    if subject.basis == Basis::ContextOnly {
+    if subject.basis != Basis::Full {
         recent.clear();
     }
     Ok(subject)
@@ -90,7 +90,7 @@ pub fn purchases(
             _ => {}
         }
     }
-    if basis == Basis::ContextOnly as i32 {
+    if [Basis::ContextOnly as i32, Basis::NotPersonalized as i32].contains(&basis) {
         bought.clear();
     }
     Ok(())
@@ -254,11 +254,14 @@ mod tests {
     #[test]
     fn without_consent_nothing_personal_is_read() {
         let mut recent = Vec::new();
-        let bytes = snapshot(Basis::ContextOnly);
-        read(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
-        assert!(recent.is_empty());
-        purchases(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
-        assert!(recent.is_empty());
+        for basis in [Basis::ContextOnly, Basis::NotPersonalized] {
+            let bytes = snapshot(basis);
+            let subject = read(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
+            assert_eq!(subject.basis, basis);
+            assert!(recent.is_empty());
+            purchases(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
+            assert!(recent.is_empty());
+        }
     }
 
     #[test]
