@@ -56,3 +56,39 @@ pub async fn rotate(settings: Settings) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attune_vault::{KeyRing, Masters};
+
+    #[tokio::test]
+    async fn a_rotation_leaves_one_new_master_key_that_opens_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            data_dir: directory.path().to_owned(),
+            ..Settings::default()
+        };
+        let databases = Databases::default();
+        let (service, migrations) = KEEPERS[0];
+        let database = databases.open(&settings, service, migrations).await;
+        let database = database.unwrap();
+        let opens = async |masters: Masters| {
+            let opened = KeyRing::open(&database, masters, 1_024).await;
+            opened.is_ok()
+        };
+        assert!(opens(masters(&settings).unwrap()).await);
+        let key_file = || std::fs::read_to_string(directory.path().join("master.key")).unwrap();
+        let mut former = key_file();
+        for _ in 0..2 {
+            rotate(settings.clone()).await.unwrap();
+            let present = key_file();
+            assert_eq!(present.lines().count(), 1);
+            assert_ne!(present, former);
+            assert!(opens(masters(&settings).unwrap()).await);
+            assert!(!opens(Masters::parse(&former).unwrap()).await);
+            former = present;
+        }
+        databases.close().await;
+    }
+}

@@ -2,8 +2,8 @@
 
 use attune_storage::{Database, Sql, args};
 
-/// `table.column` of every table, with its type.
-async fn columns(database: &Database, system: &str) -> Vec<(String, String, String)> {
+/// Table, column and type of every column of every table.
+pub async fn columns(database: &Database, system: &str) -> Vec<(String, String, String)> {
     const SQLITE: &str = "select m.name, c.name, lower(c.type) from sqlite_master m, \
          pragma_table_info(m.name) c where m.type = 'table' order by m.name, c.cid";
     const POSTGRES: &str = "select table_name::text, column_name::text, data_type::text \
