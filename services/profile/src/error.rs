@@ -6,6 +6,9 @@ use attune_errors::{Fault, Violations};
 use attune_storage::resources;
 use tonic::Status;
 
+/// How this service is named in answers.
+const SERVICE: &str = "profile";
+
 /// How long a caller waits before trying again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -64,6 +67,21 @@ impl Error {
         )
     }
 
+    pub fn segment_not_found(id: &str) -> Self {
+        Self::Refused(Fault::not_found("segment", id))
+    }
+
+    /// As the check of an edit says it.
+    pub fn into_edit(self) -> resources::Error {
+        match self {
+            Self::Invalid(violations) => violations.into(),
+            Self::Storage(error) => error.into(),
+            Self::Refused(fault) => fault.into(),
+            Self::ProfileNotFound(id) => Fault::not_found("profile", id).into(),
+            Self::Overloaded => Fault::overloaded(RETRY_AFTER).into(),
+        }
+    }
+
     /// The answer to a caller; `request_id` is what an unforeseen fault is logged under.
     pub fn into_status(self, request_id: &str) -> Status {
         use attune_storage::Error as Storage;
@@ -71,7 +89,6 @@ impl Error {
             Self::Invalid(violations) => Fault::invalid(violations),
             Self::Refused(fault) => fault,
             Self::ProfileNotFound(id) => Fault::not_found("profile", id),
-            Self::Refused(fault) => fault,
             Self::Overloaded | Self::Storage(Storage::Overloaded) => Fault::overloaded(RETRY_AFTER),
             Self::Storage(Storage::Closed) => Fault::shutting_down(RETRY_AFTER),
             Self::Storage(Storage::Retryable(cause)) => {
@@ -79,7 +96,7 @@ impl Error {
                     error = &*cause as &dyn std::error::Error,
                     "database not available"
                 );
-                Fault::unavailable("profile", RETRY_AFTER)
+                Fault::unavailable(SERVICE, RETRY_AFTER)
             }
             Self::Storage(error) => Fault::internal(&error, request_id),
         };

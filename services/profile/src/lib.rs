@@ -2,6 +2,7 @@
 //! Owns identities, traits, consents and the timeline in its own database, answers
 //! decisions from memory, and tells the others through its log.
 
+mod clock;
 mod config;
 mod convert;
 mod domain;
@@ -18,12 +19,14 @@ use std::sync::Arc;
 use attune_api::profile::v1::{
     import_service_server::ImportServiceServer, privacy_service_server::PrivacyServiceServer,
     profile_service_server::ProfileServiceServer, schema_service_server::SchemaServiceServer,
+    segment_service_server::SegmentServiceServer,
 };
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
 use attune_storage::Database;
 use attune_vault::Masters;
 
+pub use clock::Clock;
 pub use config::{Config, Consent};
 pub use error::Error;
 pub use store::MIGRATIONS;
@@ -39,7 +42,17 @@ impl Profile {
     /// Needs a database that was opened with [`MIGRATIONS`], and the master keys under
     /// which the keys of its people are wrapped.
     pub async fn open(config: Config, database: Database, masters: Masters) -> Result<Self, Error> {
-        let service = service::Service::open(config, database, masters).await?;
+        Self::open_with(config, database, masters, Clock::system()).await
+    }
+
+    /// As [`Profile::open`], for whoever wants to say what time it is.
+    pub async fn open_with(
+        config: Config,
+        database: Database,
+        masters: Masters,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let service = service::Service::open(config, database, masters, clock).await?;
         Ok(Self(Arc::new(service)))
     }
 
@@ -55,14 +68,18 @@ impl Profile {
         let imports = ImportServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let privacy = PrivacyServiceServer::new(rpc)
+        let privacy = PrivacyServiceServer::new(rpc.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let segments = SegmentServiceServer::new(rpc)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         routes
             .add_service(profile)
             .add_service(imports)
             .add_service(schema)
-            .add_service(privacy);
+            .add_service(privacy)
+            .add_service(segments);
     }
 
     /// What it tells the others.
@@ -87,6 +104,10 @@ impl Profile {
             let retention = service::retention::run(self.0.clone(), tasks.clone());
             tasks.spawn("profile: retention", retention);
         }
+        let due = service::due::run(self.0.clone(), tasks.clone());
+        tasks.spawn("profile: due", due);
+        let fills = service::backfill::run(self.0.clone(), tasks.clone());
+        tasks.spawn("profile: fills", fills);
         let (service, token) = (self.0.clone(), tasks.token());
         tasks.spawn("profile: writer", async move {
             token.cancelled().await;

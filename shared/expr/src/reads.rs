@@ -28,6 +28,8 @@ pub struct Reads<'e> {
     /// The request's situation.
     pub context: bool,
     pub item: bool,
+    /// Who the person is: what `bucket` hashes.
+    pub person: bool,
     /// The clock: time alone can change its answer.
     pub time: bool,
     /// Names that whoever judges gives values.
@@ -75,6 +77,10 @@ impl<'e> Reads<'e> {
             // In the time zone of the situation.
             Function::Anniversary => {
                 self.context = true;
+                return;
+            }
+            Function::Bucket => {
+                self.person = true;
                 return;
             }
             _ => return,

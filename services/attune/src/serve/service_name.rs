@@ -68,6 +68,7 @@ impl ServiceName {
                 "attune.profile.v1.ImportService",
                 "attune.profile.v1.PrivacyService",
                 "attune.profile.v1.SchemaService",
+                "attune.profile.v1.SegmentService",
             ],
             Self::Catalog => &["attune.catalog.v1.CatalogService"],
             Self::RuleEngine => &[

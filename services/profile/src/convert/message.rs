@@ -126,7 +126,7 @@ pub fn against(messages: &[Message], schema: &Schema) -> Result<(), Refused> {
                 let sent = (event.kind.as_str(), properties.as_ref());
                 hold_event(sent, schema, source, violations, tally);
             }),
-            Kind::Group { .. } | Kind::Alias { .. } => {}
+            Kind::Group { .. } | Kind::Alias { .. } | Kind::List { .. } => {}
         });
     }
     match refused.violations.is_empty() {

@@ -9,6 +9,7 @@ pub mod page;
 pub mod preferences;
 pub mod purposes;
 pub mod schema;
+pub mod segments;
 mod signals;
 
 use std::{str::FromStr as _, sync::Arc};

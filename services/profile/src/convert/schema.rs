@@ -214,6 +214,9 @@ fn expression(declared: &Trait, known: &Known<'_>, violations: &mut Violations) 
              since it is computed when nobody is there",
         );
     }
+    if let Some(fault) = compiled.untold() {
+        violations.push("expression", fault.to_string());
+    }
     if reads.any_segment || !reads.segments.is_empty() {
         violations.push(
             "expression",

@@ -23,6 +23,7 @@ use super::{
     consent::{Decision, Signals},
     merge::{Evidence, MergeId, Merged, Parted, Refused},
     preferences::Preferences,
+    record::Listed,
     standing::{Bounds, Refusal, Standing},
 };
 
@@ -105,6 +106,12 @@ pub enum Step {
     Prefer {
         owner: Owner,
         preferences: Preferences,
+    },
+    /// Puts somebody on a list, or takes them off it.
+    List {
+        owner: Owner,
+        segment_id: Arc<str>,
+        listed: Listed,
     },
 }
 
@@ -192,6 +199,18 @@ impl Directory {
         id
     }
 
+    /// The living profile that a message would be about as things are; None where it
+    /// would make one.
+    pub fn held(&self, who: &Who) -> Option<ProfileId> {
+        match who {
+            Who::Profile(id) => self.living(*id),
+            Who::Identities(identities) => {
+                let mut holders = identities.iter().filter_map(|i| self.holder(i));
+                holders.next().map(|owner| owner.profile_id)
+            }
+        }
+    }
+
     /// Who holds which identifier now, by key.
     pub fn owners(&self) -> impl Iterator<Item = (&Arc<str>, Owner)> {
         let origins = self.origins.iter();
@@ -251,6 +270,14 @@ impl Directory {
             Kind::Event(event) => steps.push(Step::Event {
                 owner,
                 event: event.clone(),
+            }),
+            Kind::List { segment_id, member } => steps.push(Step::List {
+                owner,
+                segment_id: segment_id.clone(),
+                listed: Listed {
+                    member: *member,
+                    time_ms,
+                },
             }),
             Kind::Alias { previous } => {
                 self.alias(message, owner, previous, steps)

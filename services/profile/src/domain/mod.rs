@@ -5,6 +5,7 @@
 pub mod audience;
 pub mod audit;
 pub mod consent;
+pub mod derive;
 pub mod event;
 pub mod folding;
 pub mod identity;
@@ -20,6 +21,7 @@ pub mod region;
 pub mod retention;
 pub mod schema;
 pub mod scope;
+pub mod segments;
 pub mod snapshot;
 pub mod standing;
 pub mod tcf;
@@ -127,8 +129,19 @@ pub enum Who {
 pub enum Kind {
     Identify(Traits),
     Event(Arc<Occurrence>),
-    Group { group_id: String, traits: Traits },
-    Alias { previous: Identity },
+    Group {
+        group_id: String,
+        traits: Traits,
+    },
+    Alias {
+        previous: Identity,
+    },
+    /// Put on a list, or taken off it. No sender says so: it comes from whoever keeps the
+    /// list.
+    List {
+        segment_id: Arc<str>,
+        member: bool,
+    },
 }
 
 /// Trait values by id; None removes. Shared, because a write may be tried twice.

@@ -7,8 +7,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    Identity, Occurrence, Owner, ProfileId,
+    Identity, Occurrence, Owner, ProfileId, Record,
     consent::{Decision, Signals},
+    derive::Changes,
     linking::{Directory, Step},
     merge::{Merged, Parted, Refused},
     people::{People, Stored},
@@ -63,6 +64,14 @@ pub enum Told {
     Recorded {
         event: Arc<Occurrence>,
         allowed: bool,
+        /// Those the person was in before.
+        segments: Vec<String>,
+    },
+    Segment {
+        segment_id: Arc<str>,
+        /// Entered, or left.
+        member: bool,
+        time_ms: i64,
     },
     Erased {
         /// The living profile, and those that were merged into it.
@@ -104,6 +113,17 @@ pub struct Outcome {
     pub touched: FxHashMap<ProfileId, Touched>,
     /// Whether what people do may be learned from, of those of whom it was asked or known.
     pub may_learn: FxHashMap<ProfileId, bool>,
+    pub derivations: Derivations,
+}
+
+/// What changed of what is derived, besides the records.
+#[derive(Debug, Default)]
+pub struct Derivations {
+    /// Segments and who entered them.
+    pub entered: Vec<(Arc<str>, ProfileId)>,
+    pub left: Vec<(Arc<str>, ProfileId)>,
+    /// When time has to be looked at next; None for never.
+    pub due: Vec<(ProfileId, Option<i64>)>,
 }
 
 /// What of a person a batch changed, for what is derived from it.
@@ -115,6 +135,8 @@ pub struct Touched {
     /// By purpose.
     pub consents: BTreeSet<String>,
     pub preferences: bool,
+    /// By segment.
+    pub lists: BTreeSet<String>,
 }
 
 /// Ids whose stored record the steps read; those created by them are not stored yet.
@@ -133,7 +155,8 @@ pub fn records_needed(
             | Step::Group { owner, .. }
             | Step::Decide { owner, .. }
             | Step::Signal { owner, .. }
-            | Step::Prefer { owner, .. } => {
+            | Step::Prefer { owner, .. }
+            | Step::List { owner, .. } => {
                 needed.insert(owner.profile_id);
             }
             Step::Expire { profile_id, .. } => {
@@ -266,8 +289,9 @@ impl Run<'_> {
                 }
             }
             Step::Merge(merged) => {
-                self.people
-                    .merge(merged.survivor, merged.merged, self.now_ms);
+                let (survivor, gone) = (merged.survivor, merged.merged);
+                let derived = self.people.merge(survivor, gone, self.now_ms);
+                outcome.left_behind(gone, derived);
                 outcome.merged(merged);
             }
             Step::Unmerge(parted) => {
@@ -289,6 +313,17 @@ impl Run<'_> {
                 if self.people.own(owner).prefer(preferences) == Change::Some {
                     outcome.updated(owner.profile_id);
                     outcome.touched(owner.profile_id).preferences = true;
+                }
+            }
+            Step::List {
+                owner,
+                segment_id,
+                listed,
+            } => {
+                if self.people.own(owner).list(&segment_id, listed) == Change::Some {
+                    outcome.updated(owner.profile_id);
+                    let touched = outcome.touched(owner.profile_id);
+                    touched.lists.insert(segment_id.to_string());
                 }
             }
             Step::Expire { profile_id, traits } => {
@@ -379,6 +414,47 @@ impl Outcome {
         });
     }
 
+    /// Notes what was derived of a profile and is no longer.
+    fn left_behind(&mut self, profile_id: ProfileId, derived: Record) {
+        let segments = derived.segments.into_keys();
+        let left = segments.map(|id| (Arc::from(id), profile_id));
+        self.derivations.left.extend(left);
+        let due = derived.due_ms.map(|_| (profile_id, None));
+        self.derivations.due.extend(due);
+    }
+
+    /// Takes over what was derived of a profile: to be stored, and told.
+    pub fn derived(
+        &mut self,
+        profile_id: ProfileId,
+        stored: Stored,
+        changes: Changes,
+        now_ms: i64,
+    ) {
+        if !changes.traits.is_empty() {
+            self.updated(profile_id);
+        }
+        let entered = changes.entered.into_iter().map(|id| (id, true));
+        let left = changes.left.into_iter().map(|id| (id, false));
+        for (segment_id, member) in entered.chain(left) {
+            let told = Told::Segment {
+                segment_id: segment_id.clone(),
+                member,
+                time_ms: now_ms,
+            };
+            self.tell(profile_id, told);
+            match member {
+                true => self.derivations.entered.push((segment_id, profile_id)),
+                false => self.derivations.left.push((segment_id, profile_id)),
+            }
+        }
+        if changes.due {
+            let due = (profile_id, stored.record.due_ms);
+            self.derivations.due.push(due);
+        }
+        self.profiles.insert(profile_id, stored);
+    }
+
     fn merged(&mut self, merged: Merged) {
         let survivor = merged.survivor;
         self.changed.insert(survivor);
@@ -415,6 +491,7 @@ impl Outcome {
         let told = Told::Recorded {
             event: event.clone(),
             allowed,
+            segments: Vec::new(),
         };
         self.tell(owner.profile_id, told);
         self.timeline.push(TimelineRow { owner, event });

@@ -127,13 +127,14 @@ impl<'a> People<'a> {
         self.rows.get(&profile_id).map(|row| &row.record)
     }
 
-    /// Makes two people one.
-    pub fn merge(&mut self, survivor: ProfileId, merged: ProfileId, now_ms: i64) {
+    /// Makes two people one. Returns what was derived of the one that is merged.
+    pub fn merge(&mut self, survivor: ProfileId, merged: ProfileId, now_ms: i64) -> Record {
         let parts = self.parts.remove(&merged).unwrap_or_default();
         for part in &parts {
             self.rows.entry(*part).or_default().merged_into = Some(survivor);
         }
         let theirs = self.rows.entry(merged).or_default();
+        let derived = theirs.record.clear_derived();
         if let Some(own) = theirs.own.take() {
             theirs.record = own;
         }
@@ -143,13 +144,18 @@ impl<'a> People<'a> {
             time_ms: now_ms,
         });
         let ours = self.rows.entry(survivor).or_default();
-        ours.own.get_or_insert_with(|| ours.record.clone());
+        ours.own.get_or_insert_with(|| {
+            let mut own = ours.record.clone();
+            own.clear_derived();
+            own
+        });
         self.stale.remove(&merged);
         self.stale.insert(survivor);
         self.changed_parts.extend(parts.iter().chain([&merged]));
         let all = self.parts.entry(survivor).or_default();
         all.push(merged);
         all.extend(parts);
+        derived
     }
 
     /// Makes two people of one again: `unmerged` with all of `parts`, itself included.
@@ -160,7 +166,9 @@ impl<'a> People<'a> {
             && let Some(row) = self.rows.get_mut(&survivor)
             && let Some(own) = row.own.take()
         {
+            let derived = row.record.clear_derived();
             row.record = own;
+            row.record.keep_derived(derived);
         }
         let theirs: Vec<_> = parts.iter().copied().filter(|id| *id != unmerged).collect();
         for part in &theirs {
@@ -197,7 +205,9 @@ impl<'a> People<'a> {
             .collect();
         let record = merge::fold(root, &sides, self.traits);
         if let Some(row) = self.rows.get_mut(&root) {
+            let derived = row.record.clear_derived();
             row.record = record;
+            row.record.keep_derived(derived);
         }
     }
 

@@ -31,6 +31,22 @@ pub struct Record {
     pub segments: BTreeMap<String, i64>,
     #[prost(message, optional, tag = "7")]
     pub signalled: Option<Signalled>,
+    /// Lists the person was put on or taken off by name.
+    #[prost(btree_map = "string, message", tag = "8")]
+    pub lists: BTreeMap<String, Listed>,
+    /// When time alone can next change what is derived; absent for never.
+    #[prost(int64, optional, tag = "11")]
+    pub due_ms: Option<i64>,
+}
+
+/// Whether somebody is on a list, and who said so last. Says so of those who were taken
+/// off too, so that an older word does not come back.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Listed {
+    #[prost(bool, tag = "1")]
+    pub member: bool,
+    #[prost(int64, tag = "2")]
+    pub time_ms: i64,
 }
 
 /// A value and when it was true. Without a value it says since when there is none,
@@ -153,6 +169,40 @@ impl Record {
         expired
     }
 
+    /// The latest word counts.
+    pub fn list(&mut self, segment_id: &str, listed: Listed) -> Change {
+        match self.lists.get(segment_id) {
+            Some(held) if held.time_ms > listed.time_ms => Change::None,
+            // Also where it says what is held: it is the later word, which counts among
+            // those of all who are this person.
+            _ => {
+                self.lists.insert(segment_id.to_owned(), listed);
+                Change::Some
+            }
+        }
+    }
+
+    pub fn is_listed(&self, segment_id: &str) -> bool {
+        self.lists.get(segment_id).is_some_and(|l| l.member)
+    }
+
+    /// Takes out what is derived, and nothing else.
+    pub fn clear_derived(&mut self) -> Self {
+        Self {
+            computed: std::mem::take(&mut self.computed),
+            segments: std::mem::take(&mut self.segments),
+            due_ms: self.due_ms.take(),
+            ..Self::default()
+        }
+    }
+
+    /// Puts back what [`Record::clear_derived`] took out.
+    pub fn keep_derived(&mut self, derived: Self) {
+        self.computed = derived.computed;
+        self.segments = derived.segments;
+        self.due_ms = derived.due_ms;
+    }
+
     /// Whether `purpose` was granted; None if nothing was decided.
     pub fn granted(&self, purpose: &str) -> Option<bool> {
         self.consents.get(purpose).map(|c| c.granted)
@@ -202,11 +252,25 @@ impl Record {
             let ours = self.groups.entry(group_id).or_default();
             absorb_traits(&mut ours.traits, theirs.traits);
         }
+        for (segment_id, theirs) in other.lists {
+            self.list(&segment_id, theirs);
+        }
     }
 
-    /// Current traits, without the removed ones.
+    /// Current traits, without the removed ones and with those that are computed.
     pub fn current_traits(&self) -> Struct {
-        current(&self.traits)
+        let mut traits = current(&self.traits);
+        let computed = self.computed.iter();
+        traits
+            .fields
+            .extend(computed.map(|(id, value)| (id.clone(), value.clone())));
+        traits
+    }
+
+    /// A trait's value, computed or stated.
+    pub fn value(&self, trait_id: &str) -> Option<&Value> {
+        let stated = || self.traits.get(trait_id)?.value.as_ref();
+        self.computed.get(trait_id).or_else(stated)
     }
 }
 

@@ -38,9 +38,12 @@ pub struct PersonScope<'a> {
 impl Scope for PersonScope<'_> {
     fn profile(&self, trait_id: &str) -> Value<'_> {
         let may = self.purposes.may_use(trait_id, self.allowed);
-        let held = self.record.traits.get(trait_id).filter(|_| may);
-        let value = held.and_then(|timed| timed.value.as_ref());
+        let value = self.record.value(trait_id).filter(|_| may);
         value.map_or(Value::Missing, Value::from)
+    }
+
+    fn in_segment(&self, segment_id: &str) -> bool {
+        self.record.segments.contains_key(segment_id)
     }
 
     fn context(&self, field: ContextField) -> Value<'_> {

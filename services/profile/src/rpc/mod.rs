@@ -5,6 +5,7 @@ mod imports;
 mod privacy;
 mod profile;
 mod schema;
+mod segments;
 
 use std::sync::Arc;
 

@@ -97,7 +97,7 @@ impl ProfileService for Rpc {
                 request.into_inner(),
                 traceparent(),
                 &self.0.shared.config,
-                attune_api::time::now_ms(),
+                self.0.shared.clock.now_ms(),
             )?;
             let access = Access::of("SetConsent", change.profile_id).saying(change.about());
             self.seen(&caller, access).await?;
@@ -116,7 +116,7 @@ impl ProfileService for Rpc {
         let caller = Caller::of(&request)?;
         let result = async {
             let sent = convert::message::named(request.into_inner().messages, &caller);
-            let now_ms = attune_api::time::now_ms();
+            let now_ms = self.0.shared.clock.now_ms();
             let workspace: Arc<str> = Arc::from(caller.workspace.as_str());
             let shared = &self.0.shared;
             let declared = shared.declared.current(&shared.database, &workspace);

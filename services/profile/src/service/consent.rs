@@ -114,14 +114,14 @@ impl Service {
 
 async fn write(shared: &Arc<Shared>, change: Arc<ConsentChange>) -> Result<Held, Error> {
     let tried = shared.clone();
-    let (held, written) = shared
+    let (held, mut written) = shared
         .database
         .write(move |tx| {
             let (shared, change) = (tried.clone(), change.clone());
             async move { decide(&shared, tx, &change).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_slice());
+    write::committed(shared, written.as_mut_slice());
     Ok(held)
 }
 
@@ -147,12 +147,7 @@ async fn decide(
     let mut seals = shared.codec.of(workspace);
     let stored = profiles::stored(tx, &mut seals, workspace, &[profile_id]).await?;
     let record = &stored.get(&profile_id).ok_or_else(unknown)?.record;
-    let decisions = decisions(
-        change,
-        record,
-        &declared.purposes,
-        attune_api::time::now_ms(),
-    )?;
+    let decisions = decisions(change, record, &declared.purposes, shared.clock.now_ms())?;
     let (mut held, mut steps) = (Held::new(), Vec::new());
     for (purpose, decision) in decisions {
         let earlier = record.consents.get(&purpose);

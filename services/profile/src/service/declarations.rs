@@ -13,10 +13,14 @@ use futures::future::BoxFuture;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-use super::{Service, Shared, schema::Schema};
+use super::{Service, Shared, derive::Nobody, schema::Schema};
 use crate::{
     Error,
-    domain::purposes::{DefaultConsent, Purposes, TraitTerms},
+    domain::{
+        derive::{Definition, Derived, Name, Rule},
+        purposes::{DefaultConsent, Purposes, TraitTerms},
+        segments::Segments,
+    },
     store::{self, purposes},
 };
 
@@ -27,6 +31,9 @@ pub struct Declarations {
     pub revision: i64,
     pub schema: Arc<Schema>,
     pub purposes: Purposes,
+    pub segments: Arc<Segments>,
+    /// Of the segments and the computed traits.
+    pub derived: Arc<Derived>,
 }
 
 impl Declarations {
@@ -38,20 +45,53 @@ impl Declarations {
         held: Option<&Self>,
         default_consent: DefaultConsent,
     ) -> Result<Self, Error> {
-        let schema = held.map(|held| &held.schema);
-        let schema = Schema::read(database, workspace, schema).await?;
+        let schema = Schema::read(database, workspace, held.map(|h| &h.schema)).await?;
+        let since = held.map_or(0, |held| held.revision);
+        let changed = store::segments::changed_since(database, workspace, since).await?;
         let stored = purposes::all(database, workspace).await?;
         let terms = schema.traits.iter().map(|(trait_id, declared)| TraitTerms {
             trait_id,
             purpose: &declared.purpose,
             sensitive: declared.sensitive,
         });
+        let purposes = Purposes::new(&stored, terms, default_consent);
+        let (segments, derived) = match held {
+            Some(held) if changed.is_empty() && Arc::ptr_eq(&schema, &held.schema) => {
+                (held.segments.clone(), held.derived.clone())
+            }
+            _ => {
+                let before = held.map(|held| held.segments.clone()).unwrap_or_default();
+                let segments = before.with(changed);
+                let derived = derived(workspace, &schema, &segments, &purposes);
+                (Arc::new(segments), Arc::new(derived))
+            }
+        };
         Ok(Self {
             revision,
-            purposes: Purposes::new(&stored, terms, default_consent),
+            purposes,
             schema,
+            segments,
+            derived,
         })
     }
+}
+
+fn derived(workspace: &str, schema: &Schema, segments: &Segments, purposes: &Purposes) -> Derived {
+    let computed = schema.traits.iter().filter_map(|(id, declared)| {
+        Some(Definition {
+            name: Name::Trait(id.as_str().into()),
+            rule: Rule::Expression(declared.computed.clone()?),
+        })
+    });
+    let nobody = Nobody {
+        purposes,
+        now_ms: attune_api::time::now_ms(),
+    };
+    let (derived, cycles) = Derived::new(computed.chain(segments.definitions()).collect(), &nobody);
+    for cycle in cycles {
+        tracing::error!(%workspace, %cycle, "what leads back to itself is not derived");
+    }
+    derived
 }
 
 /// All resources of a kind in a workspace.
@@ -165,6 +205,7 @@ impl Service {
                 let edited = edit(shared.clone()).await?;
                 let revision = store::revision(&shared.database).await?;
                 shared.declared.raise(revision);
+                shared.fills.wake();
                 Ok(edited)
             })
         })

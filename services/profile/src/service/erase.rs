@@ -22,7 +22,7 @@ use crate::{
     store::{
         self,
         erasure::{self, Erasure},
-        outbox, profiles, retention,
+        members, outbox, profiles, retention,
     },
 };
 
@@ -120,6 +120,7 @@ async fn write(shared: &Shared, tx: &mut Tx, asked: &Asked) -> Result<Done, Erro
     let access = Access::of("EraseProfile", living).saying(&asked.reason);
     let entry = audit::append(tx, &asked.caller, access).await?;
     shared.codec.destroy(tx, &workspace, &profile_ids).await?;
+    members::forget(tx, &workspace, &profile_ids, shared.clock.now_ms()).await?;
     erasure::delete(tx, &workspace, &profile_ids).await?;
     let erasure = Erasure {
         erasure_id: Uuid::now_v7().to_string(),

@@ -99,8 +99,8 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     let mut answers: Vec<Results> = Vec::new();
     match written {
         Ok(written) => {
-            let (written, of_parts): (Vec<_>, Vec<_>) = written.into_iter().unzip();
-            write::committed(shared, &written);
+            let (mut written, of_parts): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+            write::committed(shared, &mut written);
             answers.resize_with(count, || Ok(Vec::new()));
             let of_parts = parts.iter().zip(of_parts);
             for (written, (part, of_part)) in written.iter().zip(of_parts) {
@@ -156,7 +156,7 @@ fn count(tally: &mut Tally, message: &Message, status: Status) {
             counts.accepted += 1;
             counts.late += i64::from(event.receive_ms - event.time_ms >= quality::LATE_MS);
         }
-        (Status::Accepted, Kind::Group { .. } | Kind::Alias { .. }) => {}
+        (Status::Accepted, Kind::Group { .. } | Kind::Alias { .. } | Kind::List { .. }) => {}
     }
 }
 
@@ -211,7 +211,7 @@ async fn write_part(
     let database = &shared.database;
     let declared = shared.declared.at(database, &part.workspace, turn.revision);
     let decided = decide(shared, &*declared.await?, &mut found, part);
-    let now_ms = attune_api::time::now_ms();
+    let now_ms = shared.clock.now_ms();
     timeline::remember(tx, &seals, &part.workspace, &decided.others, now_ms).await?;
     let traceparents = part.submissions.iter().map(|(_, s)| s.traceparent.clone());
     let asked = Asked {

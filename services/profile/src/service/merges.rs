@@ -67,7 +67,7 @@ impl Service {
                         async move { unite(&shared, tx, &asked).await }.boxed()
                     })
                     .await?;
-                write::committed(&shared, &[written]);
+                write::committed(&shared, &mut [written]);
                 tracing::info!(
                     workspace = &*workspace,
                     merge = row.merge_id,
@@ -96,7 +96,7 @@ impl Service {
                         })
                         .await?;
                     let workspace = written.workspace.clone();
-                    write::committed(&shared, &[written]);
+                    write::committed(&shared, &mut [written]);
                     for (identity, owner) in moved {
                         let key = shared.memory.identity_key(&workspace, &identity);
                         shared.memory.set_owner(key, owner);

@@ -2,9 +2,13 @@
 //! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
 
 pub mod audit;
+pub mod backfill;
 pub mod consent;
 pub mod declarations;
+mod derive;
+pub mod due;
 pub mod erase;
+mod estimate;
 pub mod events;
 mod export;
 pub mod follow;
@@ -12,6 +16,7 @@ pub mod history;
 mod imports;
 pub mod ingest;
 mod lookup;
+pub mod members;
 pub mod merges;
 pub mod pipeline;
 pub mod preferences;
@@ -22,18 +27,20 @@ mod remember;
 pub mod retention;
 pub mod schema;
 mod sealing;
+mod segments;
 pub mod snapshot;
 pub mod windows;
 pub mod write;
 
 use std::sync::Arc;
 
-use attune_storage::Database;
+use attune_api::profile::v1::Segment;
+use attune_storage::{Database, resources::Table};
 use attune_vault::Masters;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Error,
+    Clock, Error,
     config::Config,
     convert::Rules,
     domain::identity::Namespaces,
@@ -49,6 +56,7 @@ pub struct Shared {
     pub config: Config,
     pub database: Database,
     pub codec: Codec,
+    pub clock: Clock,
     pub memory: Memory,
     pub histories: HeldHistories,
     pub metrics: Metrics,
@@ -59,6 +67,8 @@ pub struct Shared {
     pub quality: quality::Quality,
     /// Compiled from the settings.
     pub namespaces: Namespaces,
+    pub fills: backfill::Fills,
+    pub alarm: due::Alarm,
 }
 
 /// Locks by which readers of the same profile take turns.
@@ -97,10 +107,16 @@ pub struct Service {
     /// Messages that may still be taken in.
     pub room: Arc<Semaphore>,
     pub schema: schema::Tables,
+    pub segments: Table<Segment>,
 }
 
 impl Service {
-    pub async fn open(config: Config, database: Database, masters: Masters) -> Result<Self, Error> {
+    pub async fn open(
+        config: Config,
+        database: Database,
+        masters: Masters,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         // A key takes a sixteenth of the profile it is needed for.
         let keys_bytes_max = (config.hot_profiles_mib << 20) / 16;
         let codec = Codec::open(&database, masters, keys_bytes_max).await?;
@@ -118,12 +134,16 @@ impl Service {
             audit_log: audit::Log::new(database.clone()),
             quality: quality::Quality::default(),
             namespaces: config.identity.namespaces(),
+            fills: backfill::Fills::default(),
+            alarm: due::Alarm::default(),
             config,
             codec,
             database,
+            clock,
         });
         shared.declared.raise(revision);
         Ok(Self {
+            segments: segments::table(&shared),
             writer: Pipeline::spawn(shared.clone()),
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
             schema: schema::Tables::new(&shared),

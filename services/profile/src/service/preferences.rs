@@ -49,14 +49,14 @@ impl Service {
 
 async fn write(shared: &Arc<Shared>, change: Arc<PreferenceChange>) -> Result<Preferences, Error> {
     let tried = shared.clone();
-    let (preferences, written) = shared
+    let (preferences, mut written) = shared
         .database
         .write(move |tx| {
             let (shared, change) = (tried.clone(), change.clone());
             async move { carry_out(&shared, tx, &change).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_slice());
+    write::committed(shared, written.as_mut_slice());
     Ok(preferences)
 }
 

@@ -119,6 +119,7 @@ fn profile(row: &ProfileRow) -> Profile {
     Profile {
         profile_id: row.profile_id.to_string(),
         traits: Some(record.current_traits()),
+        segments: record.segments.keys().cloned().collect(),
         trait_values: record
             .traits
             .iter()

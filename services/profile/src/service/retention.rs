@@ -347,14 +347,14 @@ struct Expiry {
 /// In its turn. Says how many rows or values went.
 async fn expire(shared: &Arc<Shared>, expiry: Arc<Expiry>) -> Result<usize, Error> {
     let tried = shared.clone();
-    let (dropped, written) = shared
+    let (dropped, mut written) = shared
         .database
         .write(move |tx| {
             let (shared, expiry) = (tried.clone(), expiry.clone());
             async move { write(&shared, tx, &expiry).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_slice());
+    write::committed(shared, written.as_mut_slice());
     Ok(dropped)
 }
 

@@ -8,22 +8,23 @@ use attune_api::profile::v1::{
     EventType, GetDeclarationsResponse, ListEventTypesRequest, ListEventTypesResponse,
     ListTraitsRequest, ListTraitsResponse, Trait, UpdateEventTypeRequest, UpdateTraitRequest,
 };
-use attune_errors::{Fault, Violations};
+use attune_errors::Violations;
 use attune_expr::Vocabulary;
 use attune_storage::{
     Database, Tx,
     resources::{Change, Error as Refusal, Missing, PageRequest, Resource, Table},
 };
 
-use super::{Service, Shared, declarations};
+use super::{Service, Shared, declarations, segments};
 use crate::{
     Error,
     convert::schema as convert,
     domain::{
+        derive::Name,
         retention::Classes,
-        schema::{EventSchemas, TraitSchemas, cycles},
+        schema::{EventSchemas, TraitSchemas},
     },
-    store,
+    store::{self, fills},
 };
 
 /// Traits, and event types, of one workspace.
@@ -121,7 +122,8 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
         .declared
         .at(&shared.database, workspace, before)
         .await;
-    let schema = declared.map_err(refusal)?.schema.clone();
+    let declared = declared.map_err(Error::into_edit)?;
+    let schema = declared.schema.clone();
     match (&change.before, &change.after) {
         (before, Some(after)) => {
             let known = convert::Known {
@@ -135,12 +137,17 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
             }
         }
         (Some(before), None) => {
-            if let Some(reader) = cycles::reader_of(&before.trait_id, &schema.traits) {
-                let reader = format!("trait/{reader}");
-                return Err(Fault::in_use(Trait::KIND, &before.trait_id, reader).into());
-            }
+            let name = Name::Trait(before.trait_id.as_str().into());
+            segments::refuse_if_named(&declared, &name)?;
         }
         (None, None) => {}
+    }
+    let expression = |of: &Option<Trait>| of.as_ref().map(|t| t.expression.clone());
+    let before = expression(&change.before).unwrap_or_default();
+    if before != expression(&change.after).unwrap_or_default() {
+        let named = change.after.as_ref().or(change.before.as_ref());
+        let id = named.map_or("", |t| &t.trait_id);
+        fills::begin(tx, workspace, &Name::Trait(id.into())).await?;
     }
     store::schema::changed(tx, workspace, turn.revision).await?;
     Ok(())
@@ -169,17 +176,6 @@ async fn bounded<R: Resource>(tx: &mut Tx, workspace: &Arc<str>) -> Result<(), R
     }
     let rule = format!("must be one of at most {DECLARED_MAX} in a workspace");
     Err(Violations::of(R::KIND, rule).into())
-}
-
-fn refusal(error: Error) -> Refusal {
-    match error {
-        Error::Invalid(violations) => violations.into(),
-        Error::Refused(fault) => fault.into(),
-        Error::Storage(error) => error.into(),
-        // Neither is what reading declarations comes to.
-        Error::ProfileNotFound(id) => Fault::not_found("profile", id).into(),
-        Error::Overloaded => attune_storage::Error::Overloaded.into(),
-    }
 }
 
 impl Service {

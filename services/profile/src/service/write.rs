@@ -9,7 +9,15 @@ use futures::future::BoxFuture;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use super::{Service, Shared, declarations::Declarations, lookup::Found, pipeline::Job, remember};
+use super::{
+    Service, Shared,
+    declarations::Declarations,
+    derive::{self, Again},
+    lookup::Found,
+    pipeline::Job,
+    remember,
+    windows::Histories,
+};
 use crate::{
     Error,
     domain::{
@@ -19,7 +27,8 @@ use crate::{
     },
     memory::Noted,
     store::{
-        Turn, codec::Seals, consents, history, identities, merges, outbox, profiles, timeline,
+        Turn, codec::Seals, consents, history, identities, members, merges, outbox, profiles,
+        timeline,
     },
 };
 
@@ -43,6 +52,9 @@ pub struct Written {
     pub noted: FxHashMap<ProfileId, Noted>,
     pub declared: Arc<Declarations>,
     pub seals: Seals,
+    pub histories: Histories,
+    /// The last number of the turn in which it was.
+    pub turn_last: i64,
 }
 
 /// Carries steps out, inside the transaction whose turn this is. Takes the sequence
@@ -52,6 +64,35 @@ pub async fn carry_out(
     tx: &mut Tx,
     turn: &mut Turn,
     asked: Asked,
+) -> Result<Written, Error> {
+    carry_out_and(shared, tx, turn, asked, &Again::default()).await
+}
+
+/// Brings up to date what is derived of people of whom nothing changed, as
+/// [`carry_out`] does of those who did.
+pub async fn look_again(
+    shared: &Shared,
+    tx: &mut Tx,
+    turn: &mut Turn,
+    workspace: Arc<str>,
+    again: &Again,
+) -> Result<Written, Error> {
+    let asked = Asked {
+        seals: shared.codec.of(&workspace),
+        workspace,
+        steps: Vec::new(),
+        traceparents: Vec::new(),
+        found: Found::default(),
+    };
+    carry_out_and(shared, tx, turn, asked, again).await
+}
+
+async fn carry_out_and(
+    shared: &Shared,
+    tx: &mut Tx,
+    turn: &mut Turn,
+    asked: Asked,
+    again: &Again,
 ) -> Result<Written, Error> {
     let Asked {
         workspace,
@@ -67,7 +108,7 @@ pub async fn carry_out(
     let may_learn = found.may_learn(&declared.purposes);
     let needed = outcome::records_needed(&steps, &may_learn);
     let needed: Vec<_> = needed.into_iter().collect();
-    let now_ms = attune_api::time::now_ms();
+    let now_ms = shared.clock.now_ms();
     let execution = Execution {
         stored: profiles::stored(tx, &mut seals, &workspace, &needed).await?,
         directory: &found.directory,
@@ -76,10 +117,18 @@ pub async fn carry_out(
         purposes: &declared.purposes,
         now_ms,
     };
-    let outcome = execution.run(steps);
+    let mut outcome = execution.run(steps);
     seals.make(tx, outcome.created.iter().copied()).await?;
     seals.add(tx, owners(&outcome)).await?;
-    store(tx, &seals, &workspace, &outcome, turn, now_ms).await?;
+    move_over(tx, &seals, &workspace, &outcome, turn, now_ms).await?;
+    let context = derive::Context {
+        shared,
+        workspace: &workspace,
+        declared: &declared,
+        turn,
+    };
+    let histories = derive::derive(&context, tx, &mut seals, &mut outcome, again).await?;
+    store(tx, &seals, &workspace, &outcome, now_ms).await?;
     for telling in &outcome.tellings {
         let traceparent = traceparents.get(telling.origin).map_or("", String::as_str);
         outbox::tell(tx, &workspace, traceparent, telling).await?;
@@ -92,6 +141,8 @@ pub async fn carry_out(
         noted,
         declared,
         seals,
+        histories,
+        turn_last: turn.last,
     })
 }
 
@@ -108,7 +159,8 @@ fn owners(outcome: &Outcome) -> impl Iterator<Item = ProfileId> {
     records.chain(of_rows).chain(refusals).chain(parted)
 }
 
-async fn store(
+/// Events and identifiers, which lie where they belong before anything is derived.
+async fn move_over(
     tx: &mut Tx,
     seals: &Seals,
     workspace: &Arc<str>,
@@ -136,8 +188,6 @@ async fn regroup(
     for merged in outcome.merges.iter().filter(|merged| merged.overrules) {
         merges::reconcile(tx, workspace, merged).await?;
     }
-    let changed = outcome.profiles.iter().chain(&outcome.parts);
-    profiles::put(tx, seals, workspace, changed, now_ms).await?;
     for merged in &outcome.merges {
         identities::hand_over(tx, workspace, merged).await?;
         timeline::hand_over(tx, workspace, merged).await?;
@@ -158,13 +208,32 @@ async fn regroup(
     Ok(())
 }
 
+/// What is known of people, and what is derived of them.
+async fn store(
+    tx: &mut Tx,
+    seals: &Seals,
+    workspace: &Arc<str>,
+    outcome: &Outcome,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let changed = outcome.profiles.iter().chain(&outcome.parts);
+    profiles::put(tx, seals, workspace, changed, now_ms).await?;
+    members::moved(tx, workspace, &outcome.derivations, now_ms).await?;
+    members::due(tx, workspace, &outcome.derivations.due).await?;
+    Ok(())
+}
+
 /// After the commit of everything in `written`, which was one transaction.
-pub fn committed(shared: &Shared, written: &[Written]) {
+pub fn committed(shared: &Shared, written: &mut [Written]) {
     let told: usize = written.iter().map(|w| w.outcome.tellings.len()).sum();
     shared.own.committed(&shared.database, told);
     for written in written {
         shared.codec.committed(&written.seals);
         remember::remember(shared, written);
+        shared.alarm.written(&written.outcome);
+        let histories = std::mem::take(&mut written.histories);
+        histories.keep(shared, &written.workspace);
+        shared.histories.leave(written.turn_last);
     }
 }
 

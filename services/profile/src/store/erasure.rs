@@ -11,12 +11,13 @@ use crate::domain::ProfileId;
 
 /// Columns by which rows belong to a person. Each is dropped with its row where it holds
 /// an id of theirs; a table whose rows concern two people is named twice.
-const OWNED: [(&str, &str); 11] = [
+const OWNED: [(&str, &str); 12] = [
     ("merges", "profile_id"),
     ("merges", "merged_id"),
     ("kept_apart", "profile_id"),
     ("kept_apart", "other_id"),
     ("encounters", "profile_id"),
+    ("due", "profile_id"),
     ("identities", "profile_id"),
     ("events", "profile_id"),
     ("messages", "profile_id"),

@@ -5,9 +5,12 @@
 pub mod audit;
 pub mod codec;
 pub mod consents;
+pub mod due;
 pub mod erasure;
+pub mod fills;
 pub mod history;
 pub mod identities;
+pub mod members;
 pub mod merges;
 pub mod outbox;
 pub mod profiles;
@@ -16,6 +19,7 @@ pub mod quality;
 pub mod retention;
 pub mod schema;
 pub mod sealing;
+pub mod segments;
 pub mod timeline;
 
 use attune_storage::{Database, Error, Migrations, Tx, args};
@@ -28,6 +32,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0004_audit.sql",
     "0005_consent.sql",
     "0006_schema.sql",
+    "0007_segments.sql",
     "0010_revisions.sql",
 ];
 

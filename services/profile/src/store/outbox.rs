@@ -4,8 +4,12 @@
 
 use std::sync::Arc;
 
-use attune_api::events::v1::{
-    LogEntry, ProfileErased, ProfileUpdated, ProfilesMerged, ProfilesUnmerged, log_entry::Change,
+use attune_api::{
+    events::v1::{
+        LogEntry, ProfileErased, ProfileUpdated, ProfilesMerged, ProfilesUnmerged, SegmentChanged,
+        log_entry::Change,
+    },
+    time::from_ms,
 };
 use attune_storage::{Error, LogRecord, Tx};
 use bytes::Bytes;
@@ -34,6 +38,8 @@ struct EventRecorded {
     event: Bytes,
     #[prost(bool, tag = "3")]
     personalization_allowed: bool,
+    #[prost(string, repeated, tag = "4")]
+    segments: Vec<String>,
 }
 
 /// Tells what happened to a profile.
@@ -56,11 +62,16 @@ pub async fn tell(
 
 fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
     let change = match told {
-        Told::Recorded { event, allowed } => {
+        Told::Recorded {
+            event,
+            allowed,
+            segments,
+        } => {
             let event_recorded = Some(EventRecorded {
                 profile_id,
                 event: event.told.clone(),
                 personalization_allowed: *allowed,
+                segments: segments.clone(),
             });
             let entry = EventEntry {
                 traceparent,
@@ -75,6 +86,16 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
         }),
         Told::Erased { profile_ids } => Change::ProfileErased(ProfileErased {
             profile_ids: profile_ids.iter().map(ToString::to_string).collect(),
+        }),
+        Told::Segment {
+            segment_id,
+            member,
+            time_ms,
+        } => Change::SegmentChanged(SegmentChanged {
+            profile_id,
+            segment_id: segment_id.to_string(),
+            member: *member,
+            time: Some(from_ms(*time_ms)),
         }),
         Told::Unmerged { unmerged } => Change::ProfilesUnmerged(ProfilesUnmerged {
             profile_id,
@@ -134,6 +155,7 @@ mod tests {
         let told = Told::Recorded {
             event,
             allowed: true,
+            segments: vec!["loyal".into()],
         };
         let entry = LogEntry::decode(entry("p".into(), "t".into(), &told)).unwrap();
         let Some(Change::EventRecorded(recorded)) = entry.change else {
@@ -147,5 +169,6 @@ mod tests {
         assert_eq!((event.event_id, event.name), (String::new(), String::new()));
         assert_eq!(event.r#type, "view");
         assert!(recorded.personalization_allowed);
+        assert_eq!(recorded.segments, ["loyal"]);
     }
 }

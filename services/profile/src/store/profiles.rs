@@ -241,6 +241,21 @@ pub async fn count(database: &Database, workspace: &str) -> Result<i64, Error> {
     row.map_or(Ok(0), |row| row.get(0))
 }
 
+/// Ids of living profiles after an id, oldest first.
+pub async fn ids_after(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<ProfileId>, Error> {
+    const IDS: &str = "select profile_id from profiles \
+         where workspace = $1 and profile_id > $2 and merged_into is null \
+         order by profile_id limit $3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = tx.fetch_all(IDS, args![workspace, after, limit]).await?;
+    rows.iter().map(|row| codec::profile_id(row, 0)).collect()
+}
+
 async fn read(
     database: &Database,
     codec: &Codec,

@@ -281,6 +281,33 @@ async fn opened(tx: &mut Tx, seals: &mut Seals, rows: &[Row]) -> Result<Vec<Rece
         .collect()
 }
 
+/// All events of some types of some people, those of each the newest first, as they were
+/// committed last.
+pub async fn of_types(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    ids: &[ProfileId],
+    types: Vec<String>,
+) -> Result<Vec<(ProfileId, RecentEvent)>, Error> {
+    const OF_TYPES: &str = "select coalesce(origin_id, profile_id), profile_id, recent \
+         from events where workspace = $1 and profile_id in list($2) and type in list($3) \
+         order by profile_id, time_ms desc, sequence desc";
+    if ids.is_empty() || types.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = args![workspace, texts(ids), types];
+    let rows = database.fetch_all(OF_TYPES, args).await?;
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    owned
+        .into_iter()
+        .map(|(owner, row)| {
+            let event = seals.recent(owner, &row.get::<Bytes>(2)?)?;
+            Ok((codec::profile_id(row, 1)?, event))
+        })
+        .collect()
+}
+
 /// Where a page of the timeline ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {

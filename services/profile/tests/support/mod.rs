@@ -16,7 +16,7 @@ use attune_api::{
     time::from_ms,
     r#type::v1::{Identity, Subject, subject::Id},
 };
-use attune_profile::{Config, MIGRATIONS, Profile};
+use attune_profile::{Clock, Config, MIGRATIONS, Profile};
 use attune_rpc::{Actor, Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
 use attune_testkit::{TestDatabase, test_database_urls};
@@ -25,6 +25,8 @@ use prost::Message as _;
 use serde_json::Value as Json;
 use tonic::{Request, Status, service::RoutesBuilder};
 
+pub mod segments;
+
 /// 2026-01-01T00:00:00Z
 pub const T0: i64 = 1_767_225_600_000;
 
@@ -32,6 +34,7 @@ pub const T0: i64 = 1_767_225_600_000;
 pub const MASTER_KEY: &str = "5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5eaf00d5";
 
 pub struct Running {
+    pub clock: Clock,
     pub client: ProfileServiceClient<Channel>,
     pub privacy: PrivacyServiceClient<Channel>,
     /// To all of its gRPC services.
@@ -44,9 +47,13 @@ pub struct Running {
 
 impl Running {
     pub async fn open(url: &str, system: &'static str, config: Config) -> Self {
+        Self::open_with(url, system, config, Clock::system()).await
+    }
+
+    pub async fn open_with(url: &str, system: &'static str, config: Config, clock: Clock) -> Self {
         let database = Database::open(url, &MIGRATIONS).await.unwrap();
         let masters = Masters::parse(MASTER_KEY).unwrap();
-        let profile = Profile::open(config, database.clone(), masters)
+        let profile = Profile::open_with(config, database.clone(), masters, clock.clone())
             .await
             .unwrap();
         let mut routes = RoutesBuilder::default();
@@ -62,6 +69,7 @@ impl Running {
         };
         profile.start(&tasks, &peers);
         Self {
+            clock,
             client: ProfileServiceClient::new(channel.clone()),
             privacy: PrivacyServiceClient::new(channel.clone()),
             channel,
@@ -80,6 +88,7 @@ impl Running {
     /// The same service for another tenant.
     pub fn in_workspace(&self, name: &str) -> Self {
         Self {
+            clock: self.clock.clone(),
             client: self.client.clone(),
             privacy: self.privacy.clone(),
             channel: self.channel.clone(),

@@ -4,7 +4,7 @@
 use attune_api::{
     catalog::v1::{Item, ItemType},
     messaging::v1::Template,
-    profile::v1::{EventType, Purpose, Trait},
+    profile::v1::{EventType, Purpose, Segment, SegmentState, Trait},
     rules::v1::{Placement, Rule, RuleState, Strategy},
     time,
 };
@@ -71,3 +71,26 @@ crate::resource!(
     "attune.profile.v1.EventType",
     event_type_id
 );
+/// By hand, since how it is filled is not part of what people edit either.
+impl Resource for Segment {
+    const KIND: &'static str = "segment";
+    const FULL_NAME: &'static str = "attune.profile.v1.Segment";
+
+    fn id(&self) -> &str {
+        &self.segment_id
+    }
+
+    fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    fn stamp(&mut self, stamp: Option<Stamp>) {
+        let times = stamp.as_ref().map(|s| (s.create_ms, s.update_ms));
+        self.create_time = times.map(|(ms, _)| time::from_ms(ms));
+        self.update_time = times.map(|(_, ms)| time::from_ms(ms));
+        self.etag = stamp.map(|s| s.etag).unwrap_or_default();
+        self.state = SegmentState::Unspecified.into();
+        self.progress = 0.0;
+        self.member_count = 0;
+    }
+}

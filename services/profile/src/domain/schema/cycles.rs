@@ -35,12 +35,3 @@ pub fn through(
     }
     None
 }
-
-/// A computed trait that reads another, if there is one.
-pub fn reader_of<'a>(trait_id: &str, traits: &'a TraitSchemas) -> Option<&'a str> {
-    let mut readers = traits.iter().filter(|(id, declared)| {
-        let reads = declared.computed.as_ref().map(Expression::reads);
-        **id != trait_id && reads.is_some_and(|reads| reads.traits.contains(trait_id))
-    });
-    readers.next().map(|(id, _)| id.as_str())
-}

@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::{
-    Config, MIGRATIONS,
+    Clock, Config, MIGRATIONS,
     convert::message::messages,
     domain::{Identity, purposes::Asked},
     service::{
@@ -56,7 +56,9 @@ impl Rig {
         config.retention.days = days.collect();
         let database = Database::open(url, &MIGRATIONS).await.unwrap();
         let masters = Masters::parse(&"0".repeat(64)).unwrap();
-        let service = Service::open(config, database, masters).await.unwrap();
+        let service = Service::open(config, database, masters, Clock::system())
+            .await
+            .unwrap();
         Self {
             service: Arc::new(service),
             now_ms: now_ms(),
