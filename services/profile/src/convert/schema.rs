@@ -7,9 +7,10 @@ use attune_api::profile::v1::{EventProperty, EventType, MergeStrategy, Trait, Tr
 use attune_errors::Violations;
 use attune_expr::{Expression, Kind, Vocabulary, is_identifier};
 
-use super::{TEXT_CHARS_MAX, is_purpose};
+use super::TEXT_CHARS_MAX;
 use crate::domain::{
     event::event_type,
+    purposes::Purposes,
     retention::Classes,
     schema::{LENGTH_MAX_DEFAULT, TraitSchemas, cycles},
 };
@@ -48,6 +49,7 @@ pub struct Known<'a> {
     /// Without the trait itself.
     pub vocabulary: &'a Vocabulary,
     pub classes: &'a Classes,
+    pub purposes: &'a Purposes,
 }
 
 /// A trait by itself, against what it was before and what is declared besides it.
@@ -59,6 +61,7 @@ pub fn declared_trait(
     let mut violations = Violations::new();
     violations.within("trait", |violations| {
         fields(declared, known.classes, violations);
+        purpose(&declared.purpose, known.purposes, violations);
         if let Some(before) = before {
             still_fits(before, declared, violations);
         }
@@ -86,9 +89,18 @@ fn fields(declared: &Trait, classes: &Classes, violations: &mut Violations) {
         Ok(strategy) => merge_strategy(strategy, kind, violations),
     }
     class(&declared.retention_class, classes, violations);
-    if !declared.purpose.is_empty() && !is_purpose(&declared.purpose) {
-        violations.push("purpose", "must be the id of a purpose");
+}
+
+fn purpose(id: &str, purposes: &Purposes, violations: &mut Violations) {
+    if id.is_empty() || purposes.get(id).is_some() {
+        return;
     }
+    let known = purposes.iter().map(|purpose| purpose.id.as_str());
+    let suggestion = attune_expr::nearest(id, known)
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    let rule = format!("must be a purpose that is declared{suggestion}");
+    violations.push("purpose", rule);
 }
 
 fn is_trait_id(id: &str) -> bool {
@@ -213,9 +225,6 @@ fn expression(declared: &Trait, known: &Known<'_>, violations: &mut Violations) 
             "must not read the situation (`context`, or `anniversary` in its time zone), \
              since it is computed when nobody is there",
         );
-    }
-    if let Some(fault) = compiled.untold() {
-        violations.push("expression", fault.to_string());
     }
     if reads.any_segment || !reads.segments.is_empty() {
         violations.push(

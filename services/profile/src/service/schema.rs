@@ -128,6 +128,7 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
         (before, Some(after)) => {
             let known = convert::Known {
                 classes: &Classes::new(&shared.config.retention.days),
+                purposes: &declared.purposes,
                 traits: &schema.traits,
                 vocabulary: &schema.vocabulary,
             };
