@@ -207,10 +207,7 @@ impl Fault {
 
     /// A subject token whose time is over.
     pub fn subject_token_expired() -> Self {
-        Self::new(
-            Reason::SubjectTokenExpired,
-            "the subject token has expired",
-        )
+        Self::new(Reason::SubjectTokenExpired, "the subject token has expired")
     }
 
     pub fn peer_unauthenticated() -> Self {

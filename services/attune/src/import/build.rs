@@ -15,7 +15,9 @@ use prost_types::Struct;
 use serde_json::Value as Json;
 
 use super::{
-    mapping::{Condition, EventRule, ItemRule, Mapping, MemberRule, ProfileRule, Target, Test, WhoRule},
+    mapping::{
+        Condition, EventRule, ItemRule, Mapping, MemberRule, ProfileRule, Target, Test, WhoRule,
+    },
     row::Row,
     template::Template,
     value::{self, Field},

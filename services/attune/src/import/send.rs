@@ -422,7 +422,11 @@ mod tests {
     #[test]
     fn each_list_of_members_counts_for_itself() {
         let rows = [false, true, false, true].map(member);
-        let status = status(&[("add[1].identity", "a"), ("remove[1]", "b"), ("add[2]", "c")]);
+        let status = status(&[
+            ("add[1].identity", "a"),
+            ("remove[1]", "b"),
+            ("add[2]", "c"),
+        ]);
         let expected = [(2, "identity a".to_owned()), (3, "b".to_owned())];
         assert_eq!(rows_named(&status, &rows), BTreeMap::from(expected));
     }

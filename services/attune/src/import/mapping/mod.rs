@@ -10,9 +10,7 @@ use super::{
     value::{Field, FieldSpec, Kind},
 };
 
-use spec::{
-    ConditionSpec, EventSpec, ItemSpec, Localized, MappingFile, MemberSpec, ProfileSpec,
-};
+use spec::{ConditionSpec, EventSpec, ItemSpec, Localized, MappingFile, MemberSpec, ProfileSpec};
 pub use spec::{ItemTypeSpec, What};
 
 /// A mapping, ready to be applied to rows.
