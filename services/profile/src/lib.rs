@@ -10,6 +10,7 @@ mod error;
 mod histories;
 mod memory;
 mod metrics;
+mod packed;
 mod rpc;
 mod service;
 mod store;

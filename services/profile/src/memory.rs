@@ -1,4 +1,5 @@
-//! Profiles in use, held as what their readers want: encoded snapshots found by hash.
+//! Profiles in use, held as what their readers want: encoded snapshots, packed, found by
+//! hash.
 //! Bounded by weight. The database is the truth; nothing is held here that it does not
 //! say, which the generations guarantee: whoever wants to keep what was read takes the
 //! generation before reading, and it is kept only if nothing was written since.
@@ -12,10 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    domain::{
-        Identity, Owner, ProfileId, purposes::Learning, snapshot::EncodedSnapshot,
-        standing::Standing,
-    },
+    domain::{Identity, Owner, ProfileId, purposes::Learning, standing::Standing},
+    packed::PackedSnapshot,
 };
 
 /// What an entry takes besides its snapshot: key, value, slot and table.
@@ -43,9 +42,9 @@ pub struct Hot {
     /// Whether what the person does may be learned from.
     pub learning: Learning,
     /// Absent where only writers asked so far.
-    pub snapshot: Option<EncodedSnapshot>,
+    pub snapshot: Option<PackedSnapshot>,
     /// The same for where the person asked from last, where more is allowed there.
-    pub elsewhere: Option<Box<EncodedSnapshot>>,
+    pub elsewhere: Option<Box<PackedSnapshot>>,
 }
 
 /// How often anything near a key was written.
@@ -74,7 +73,7 @@ impl Weighter<Key, Arc<Hot>> for Bytes {
     fn weight(&self, _: &Key, hot: &Arc<Hot>) -> u64 {
         let elsewhere = hot.elsewhere.as_deref();
         let held = hot.snapshot.iter().chain(elsewhere);
-        let snapshots: usize = held.map(EncodedSnapshot::size).sum();
+        let snapshots: usize = held.map(PackedSnapshot::weight).sum();
         PROFILE_BYTES + snapshots as u64
     }
 }

@@ -12,9 +12,10 @@ use crate::{
         outcome::{Outcome, TimelineRow},
         people::Stored,
         purposes::Learning,
-        snapshot::{EncodedEvent, EncodedSnapshot, RecentHistory},
+        snapshot::{EncodedSnapshot, RecentHistory},
     },
     memory::{Hot, Noted},
+    packed::PackedSnapshot,
 };
 
 /// Before the commit: takes note of what is held of every profile it will change.
@@ -79,12 +80,7 @@ fn now_hot(
         Some(stored) => purposes.may_learn(&purposes.standing(&stored.record)),
         None => *written.outcome.may_learn.get(&id)?,
     };
-    let snapshot = before(written, id, noted, stored).map(|snapshot| {
-        rows.iter().fold(snapshot, |snapshot, row| {
-            let event: &EncodedEvent = &row.event.recent;
-            snapshot.with_event(event, shared.config.recent_events_max)
-        })
-    });
+    let snapshot = snapshot(shared, written, id, noted, rows);
     Some(Hot {
         standing,
         learning: Learning::Found {
@@ -96,22 +92,43 @@ fn now_hot(
     })
 }
 
-/// The snapshot with the new record and without the new events, if it can be told.
+/// The snapshot with the new record and the new events, if it can be told.
+fn snapshot(
+    shared: &Shared,
+    written: &Written,
+    id: ProfileId,
+    noted: &Noted,
+    rows: &[&TimelineRow],
+) -> Option<PackedSnapshot> {
+    let events_max = shared.config.recent_events_max;
+    let events = rows.iter().map(|row| &row.event.recent);
+    if let Some(stored) = written.outcome.profiles.get(&id) {
+        let before = before(written, id, noted, stored)?;
+        let put = |snapshot: EncodedSnapshot, event| snapshot.with_event(event, events_max);
+        return Some(PackedSnapshot::new(&events.fold(before, put), events_max));
+    }
+    let held = noted.hot.as_ref()?.snapshot.as_ref()?;
+    match held.shape().is_of(&written.declared.purposes) {
+        true => held.with_events(events, events_max),
+        false => None,
+    }
+}
+
+/// The snapshot with a record that changed and without the new events.
 fn before(
     written: &Written,
     id: ProfileId,
     noted: &Noted,
-    stored: Option<&Stored>,
+    stored: &Stored,
 ) -> Option<EncodedSnapshot> {
     let purposes = &written.declared.purposes;
-    if let (true, Some(stored)) = (written.outcome.created.contains(&id), stored) {
+    if written.outcome.created.contains(&id) {
         let history = RecentHistory::default();
         return Some(EncodedSnapshot::new(id, &stored.record, purposes, &history));
     }
-    let held = noted.hot.as_ref()?.snapshot.clone()?;
-    match stored {
-        _ if !held.is_of(purposes) => None,
-        Some(stored) => held.with_record(id, &stored.record, purposes),
-        None => Some(held),
+    let held = noted.hot.as_ref()?.snapshot.as_ref()?;
+    match held.shape().is_of(purposes) {
+        true => held.unpack()?.with_record(id, &stored.record, purposes),
+        false => None,
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         snapshot::{EncodedSnapshot, RecentHistory},
     },
     memory::{Hot, Key},
+    packed::PackedSnapshot,
     store::{identities, profiles, timeline},
 };
 
@@ -184,22 +185,23 @@ impl Shared {
         let here = purposes.here(snapshot.standing(), asked);
         let elsewhere = match snapshot.narrowed(purposes, here) {
             Some(_) => None,
-            None => Some(Box::new(EncodedSnapshot::allowing(
+            None => Some(EncodedSnapshot::allowing(
                 id,
                 &row.record,
                 purposes,
                 here,
                 &history,
-            ))),
+            )),
         };
+        let pack = |snapshot: &EncodedSnapshot| PackedSnapshot::new(snapshot, limit);
         let hot = Hot {
             standing: row.standing,
             learning: Learning::Found {
                 may: purposes.may_learn(snapshot.standing()),
                 fingerprint: purposes.fingerprint(),
             },
-            snapshot: Some(snapshot),
-            elsewhere,
+            snapshot: Some(pack(&snapshot)),
+            elsewhere: elsewhere.as_ref().map(|snapshot| Box::new(pack(snapshot))),
         };
         let answer = as_asked(&hot, purposes, asked);
         self.memory.keep_profile(key, read_at, Arc::new(hot));
@@ -214,13 +216,17 @@ impl Shared {
 
 /// What is held of a person, for where and how they ask. None where it has to be read.
 fn as_asked(hot: &Hot, purposes: &Purposes, asked: &Asked) -> Option<EncodedSnapshot> {
-    let held = hot.snapshot.as_ref().filter(|held| held.is_of(purposes))?;
+    let held = hot.snapshot.as_ref()?;
+    if !held.shape().is_of(purposes) {
+        return None;
+    }
+    let held = held.unpack()?;
     let here = purposes.here(held.standing(), asked);
     let for_it = |held: &EncodedSnapshot, here: PurposeSet| match held.allowed() == here {
         true => Some(held.clone()),
         false => held.narrowed(purposes, here),
     };
-    for_it(held, here).or_else(|| for_it(hot.elsewhere.as_deref()?, here))
+    for_it(&held, here).or_else(|| for_it(&hot.elsewhere.as_ref()?.unpack()?, here))
 }
 
 enum Loaded {

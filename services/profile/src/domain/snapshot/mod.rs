@@ -111,7 +111,54 @@ impl Made {
     }
 }
 
+/// Everything of a snapshot but its bytes: what made it, and where its parts are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    made: Made,
+    head_len: usize,
+    events_end: usize,
+    since_ms: i64,
+}
+
+impl Shape {
+    /// Whether events are in it at all.
+    pub fn holds_events(&self) -> bool {
+        self.made.basis == Basis::Full
+    }
+
+    /// Whether it was made by what is declared now.
+    pub fn is_of(&self, purposes: &Purposes) -> bool {
+        self.made.fingerprint == purposes.fingerprint()
+    }
+}
+
 impl EncodedSnapshot {
+    /// Of the bytes that had this shape.
+    pub fn of(bytes: Bytes, shape: Shape) -> Self {
+        let Shape {
+            made,
+            head_len,
+            events_end,
+            since_ms,
+        } = shape;
+        Self {
+            bytes,
+            made,
+            head_len,
+            events_end,
+            since_ms,
+        }
+    }
+
+    pub fn shape(&self) -> Shape {
+        Shape {
+            made: self.made,
+            head_len: self.head_len,
+            events_end: self.events_end,
+            since_ms: self.since_ms,
+        }
+    }
+
     /// For where the person was last.
     pub fn new(
         profile_id: ProfileId,
@@ -225,10 +272,6 @@ impl EncodedSnapshot {
         self.bytes.clone()
     }
 
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub fn basis(&self) -> Basis {
         self.made.basis
     }
@@ -240,11 +283,6 @@ impl EncodedSnapshot {
     /// What it uses the person's data for.
     pub fn allowed(&self) -> PurposeSet {
         self.made.allowed
-    }
-
-    /// Whether it was made by what is declared now.
-    pub fn is_of(&self, purposes: &Purposes) -> bool {
-        self.made.fingerprint == purposes.fingerprint()
     }
 
     /// Segments that it names.

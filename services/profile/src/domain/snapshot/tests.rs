@@ -172,7 +172,8 @@ fn gpc_and_the_region_of_the_moment_decide_what_is_asked_for() {
     let here = purposes.here(held.standing(), &gpc);
     let narrowed = held.narrowed(&purposes, here).unwrap();
     assert_eq!(narrowed.basis(), Basis::ContextOnly);
-    assert!(held.is_of(&purposes) && !held.is_of(&terms_without()));
+    let shape = held.shape();
+    assert!(shape.is_of(&purposes) && !shape.is_of(&terms_without()));
 }
 
 fn terms_without() -> Purposes {
