@@ -154,7 +154,6 @@ pub struct TraitSchema {
     pub merge: MergeStrategy,
     /// That must be granted for it to be used.
     pub purpose: String,
-    pub personal: bool,
     pub sensitive: bool,
     /// Empty means as long as the profile.
     pub retention_class: String,
@@ -175,7 +174,6 @@ impl TraitSchema {
                 "" => super::consent::PERSONALIZATION.to_owned(),
                 purpose => purpose.to_owned(),
             },
-            personal: declared.personal,
             sensitive: declared.sensitive,
             retention_class: declared.retention_class.clone(),
             computed: compiled.ok().filter(|_| !source.is_empty()),

@@ -169,6 +169,8 @@ impl Derived {
     }
 
     /// The questions about the history that judging `first`, and what reads it, may ask.
+    // What can change inside a question, its compiled patterns, is no part of its hash.
+    #[allow(clippy::mutable_key_type)]
     pub fn aggregates(&self, first: &BTreeSet<u32>) -> Vec<&Arc<Aggregate>> {
         let mut reached = first.clone();
         let mut open = first.clone();
