@@ -87,7 +87,7 @@ async fn traits_are_edited_as_other_resources_are() {
             .await
             .unwrap()
             .into_inner();
-        assert_eq!(page.traits, [made.clone()]);
+        assert_eq!(page.traits, std::slice::from_ref(&made));
         assert!(!page.next_page_token.is_empty());
 
         let named = Trait {
