@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
+use attune_settings::{Faults, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::domain::{
     purposes::DefaultConsent,
     standing::Bounds,
 };
+use crate::webhook;
 
 /// The `profile` section.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub retention: Retention,
     /// Who is who.
     pub identity: Identity,
+    /// Audiences that are sent to advertising platforms.
+    pub audiences: Audiences,
     /// The log of changes.
     pub log: attune_events::Config,
 }
@@ -202,6 +206,50 @@ impl TryFrom<String> for Region {
     }
 }
 
+/// Audiences that are sent to advertising platforms.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audiences {
+    /// Where they can be sent, by name. Only what is here can be reached by the API.
+    pub destinations: BTreeMap<String, Destination>,
+    /// Attempts at one batch before a delivery has failed. The waits between them grow
+    /// to ten minutes; 30 attempts take about four hours.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub attempts_max: u32,
+}
+
+/// Who takes batches.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Destination {
+    /// Where they are posted: `https://…`, or `http://…` on the same machine.
+    pub url: String,
+    /// What they are signed with, as Standard Webhooks say: `whsec_` and 24 to 64 bytes
+    /// in base64.
+    pub signing_secret: Secret<String>,
+}
+
+impl Default for Audiences {
+    fn default() -> Self {
+        Self {
+            destinations: BTreeMap::new(),
+            attempts_max: 30,
+        }
+    }
+}
+
+impl Config {
+    /// Adds what only the values show. `path` is where this section stands.
+    pub fn check(&self, path: &str, faults: &mut Faults) {
+        for (name, destination) in &self.audiences.destinations {
+            if let Err(problem) = webhook::check(destination) {
+                let path = format!("{path}.audiences.destinations.{name}");
+                faults.push(path, "the configuration", problem.to_string());
+            }
+        }
+    }
+}
+
 /// What holds where nothing was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -233,6 +281,7 @@ impl Default for Config {
             messages_waiting_max: 65_536,
             retention: Retention::default(),
             identity: Identity::default(),
+            audiences: Audiences::default(),
             log: attune_events::Config::default(),
         }
     }

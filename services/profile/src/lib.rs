@@ -14,21 +14,25 @@ mod packed;
 mod rpc;
 mod service;
 mod store;
+mod webhook;
 
 use std::sync::Arc;
 
 use attune_api::profile::v1::{
-    import_service_server::ImportServiceServer, privacy_service_server::PrivacyServiceServer,
-    profile_service_server::ProfileServiceServer, schema_service_server::SchemaServiceServer,
-    segment_service_server::SegmentServiceServer,
+    audience_service_server::AudienceServiceServer, import_service_server::ImportServiceServer,
+    privacy_service_server::PrivacyServiceServer, profile_service_server::ProfileServiceServer,
+    schema_service_server::SchemaServiceServer, segment_service_server::SegmentServiceServer,
 };
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
 use attune_storage::Database;
 use attune_vault::Masters;
 
+use service::audiences::Deliverer;
+use webhook::Webhooks;
+
 pub use clock::Clock;
-pub use config::{Config, Consent};
+pub use config::{Audiences, Config, Consent, Destination};
 pub use error::Error;
 pub use store::MIGRATIONS;
 
@@ -66,6 +70,9 @@ impl Profile {
         let schema = SchemaServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let audiences = AudienceServiceServer::new(rpc.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let imports = ImportServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -77,6 +84,7 @@ impl Profile {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         routes
             .add_service(profile)
+            .add_service(audiences)
             .add_service(imports)
             .add_service(schema)
             .add_service(privacy)
@@ -109,6 +117,18 @@ impl Profile {
         tasks.spawn("profile: due", due);
         let fills = service::backfill::run(self.0.clone(), tasks.clone());
         tasks.spawn("profile: fills", fills);
+        if !self.0.shared.config.audiences.destinations.is_empty() {
+            match Webhooks::new() {
+                Ok(webhooks) => {
+                    let deliverer = Deliverer::new(self.0.shared.clone(), webhooks);
+                    tasks.spawn("profile: audiences", deliverer.run(tasks.clone()));
+                }
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "audiences are not delivered"
+                ),
+            }
+        }
         let (service, token) = (self.0.clone(), tasks.token());
         tasks.spawn("profile: writer", async move {
             token.cancelled().await;

@@ -65,6 +65,7 @@ impl ServiceName {
         match self {
             Self::Profile => &[
                 "attune.profile.v1.ProfileService",
+                "attune.profile.v1.AudienceService",
                 "attune.profile.v1.ImportService",
                 "attune.profile.v1.PrivacyService",
                 "attune.profile.v1.SchemaService",

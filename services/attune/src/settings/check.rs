@@ -21,6 +21,7 @@ pub fn check(settings: &Settings, faults: &mut Faults) {
     encryption(settings, faults);
     peers(settings, faults);
     trust(settings, faults);
+    settings.profile.check("profile", faults);
     settings.messaging.check("messaging", faults);
     if let Some(problem) = settings.telemetry.filter_fault() {
         faults.push("telemetry.log_filter", MERGED, problem);

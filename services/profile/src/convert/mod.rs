@@ -1,6 +1,7 @@
 //! Requests into what use cases take, with every rule that a field must keep. Finds all
 //! faults of a request before it answers; changes nothing and asks nobody.
 
+pub mod audiences;
 pub mod erase;
 pub mod events;
 pub mod merges;

@@ -87,6 +87,18 @@ pub fn read_merge_token(token: &str, violations: &mut Violations) -> String {
     .unwrap_or_else(|| "g".to_owned())
 }
 
+pub fn name_token(last: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("n{last}"))
+}
+
+/// The name after which the page begins; empty for the first.
+pub fn read_name_token(token: &str, violations: &mut Violations) -> String {
+    read(token, violations, |text| {
+        Some(text.strip_prefix('n')?.to_owned())
+    })
+    .unwrap_or_default()
+}
+
 fn read<T>(
     token: &str,
     violations: &mut Violations,

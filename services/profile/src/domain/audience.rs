@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -44,7 +43,7 @@ pub struct Entry {
 }
 
 /// How an audience's people came out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Looked at; the sum of the others.
     pub members: i64,
@@ -65,6 +64,24 @@ impl Counts {
 }
 
 impl Layout {
+    /// As it is stored.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Hashed => 1,
+            Self::GoogleCustomerMatch => 2,
+            Self::MetaCustomAudience => 3,
+        }
+    }
+
+    pub fn of(number: i64) -> Option<Self> {
+        let all = [
+            Self::Hashed,
+            Self::GoogleCustomerMatch,
+            Self::MetaCustomAudience,
+        ];
+        all.into_iter().find(|layout| layout.number() == number)
+    }
+
     /// What the platform can find a person by; None if there is nothing.
     pub fn entry<'a>(
         self,
@@ -209,7 +226,7 @@ mod tests {
     fn entry(layout: Layout, identities: &[(&str, &str)]) -> Option<Entry> {
         let identities: Vec<_> = identities
             .iter()
-            .map(|(namespace, value)| Identity::from_key(&format!("{namespace}:{value}")).unwrap())
+            .map(|(namespace, value)| Identity::of(namespace, value))
             .collect();
         layout.entry(ProfileId::fresh(), identities.iter())
     }

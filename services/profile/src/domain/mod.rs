@@ -5,6 +5,7 @@
 pub mod audience;
 pub mod audit;
 pub mod consent;
+pub mod delivery;
 pub mod derive;
 pub mod event;
 pub mod folding;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use attune_api::profile::v1::{Origin, Party};
-use prost_types::{Struct, Value};
+use prost_types::{Struct, Value, value::Kind};
 
 use super::{
     Traits,
@@ -254,6 +254,14 @@ impl Record {
         }
         for (segment_id, theirs) in other.lists {
             self.list(&segment_id, theirs);
+        }
+    }
+
+    /// What a trait says, where that is a text.
+    pub fn text(&self, trait_id: &str) -> Option<&str> {
+        match &self.value(trait_id)?.kind {
+            Some(Kind::StringValue(text)) => Some(text),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The generated traits, one line of conversion per call, a file for each gRPC service.
 //! Decides nothing.
 
+mod audiences;
 mod imports;
 mod privacy;
 mod profile;

@@ -228,7 +228,8 @@ fn decisions(
 }
 
 /// Names the purposes there are, and the one that may have been meant.
-fn undeclared(sent: &str, purposes: &Purposes) -> String {
+/// What must be instead of a purpose that is not declared.
+pub fn undeclared(sent: &str, purposes: &Purposes) -> String {
     let ids: Vec<&str> = purposes.iter().map(|p| p.id.as_str()).collect();
     let meant = attune_expr::nearest(sent, ids.iter().copied());
     let meant = meant.map_or(String::new(), |id| format!("; did you mean `{id}`?"));

@@ -1,6 +1,7 @@
 //! The use cases of the profile service. Each begins with valid input and ends with an
 //! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
 
+pub mod audiences;
 pub mod audit;
 pub mod backfill;
 pub mod consent;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use attune_api::profile::v1::Segment;
 use attune_storage::{Database, resources::Table};
 use attune_vault::Masters;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     Clock, Error,
@@ -69,6 +70,8 @@ pub struct Shared {
     pub namespaces: Namespaces,
     pub fills: backfill::Fills,
     pub alarm: due::Alarm,
+    /// Tells whoever delivers audiences that there is something to do.
+    pub deliveries: Notify,
 }
 
 /// Locks by which readers of the same profile take turns.
@@ -132,6 +135,7 @@ impl Service {
             turns: Turns::new(),
             declared: declarations::Declared::new(config.default_consent.into()),
             audit_log: audit::Log::new(database.clone()),
+            deliveries: Notify::new(),
             quality: quality::Quality::default(),
             namespaces: config.identity.namespaces(),
             fills: backfill::Fills::default(),

@@ -2,6 +2,7 @@
 //! memory, and decides nothing; every statement is scoped by workspace. Inside a write,
 //! call `lock` first: what is looked up afterwards stays true until the commit.
 
+pub mod audiences;
 pub mod audit;
 pub mod codec;
 pub mod consents;
@@ -33,6 +34,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0005_consent.sql",
     "0006_schema.sql",
     "0007_segments.sql",
+    "0009_audience.sql",
     "0010_revisions.sql",
 ];
 

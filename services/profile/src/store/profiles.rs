@@ -256,6 +256,27 @@ pub async fn ids_after(
     rows.iter().map(|row| codec::profile_id(row, 0)).collect()
 }
 
+/// Those of the profiles that live, in the order of their ids.
+pub async fn living(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    ids: &[ProfileId],
+) -> Result<Vec<ProfileRow>, Error> {
+    let sql = format!(
+        "select {COLUMNS} from profiles \
+         where workspace = $1 and profile_id in list($2) and merged_into is null \
+         order by profile_id"
+    );
+    let rows = database
+        .fetch_all(
+            attune_storage::Sql::built(sql),
+            args![workspace, texts(ids)],
+        )
+        .await?;
+    read(database, codec, workspace, &rows).await
+}
+
 async fn read(
     database: &Database,
     codec: &Codec,

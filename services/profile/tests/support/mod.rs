@@ -281,3 +281,10 @@ pub fn items_of(snapshot: &Snapshot) -> Vec<String> {
 pub fn statuses(results: &[IngestResult]) -> Vec<IngestStatus> {
     results.iter().map(IngestResult::status).collect()
 }
+
+/// Somebody by the id that Attune gave them.
+pub fn subject(profile_id: &str) -> Subject {
+    Subject {
+        id: Some(Id::ProfileId(profile_id.into())),
+    }
+}
