@@ -1,6 +1,8 @@
 //! Messages in bulk over a stream: each is settled by itself, in order, and can be sent
 //! again. On both databases.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use attune_api::profile::v1::{

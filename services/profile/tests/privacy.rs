@@ -269,7 +269,7 @@ async fn an_erasure_is_proven_and_told_once_whoever_asks_again() {
             }
         });
         let told: Vec<_> = told.collect();
-        assert_eq!(told, [erasure.profile_ids.clone()]);
+        assert_eq!(told, std::slice::from_ref(&erasure.profile_ids));
         let asked = shop.request(ListAuditEntriesRequest::default());
         let listed = shop.privacy.clone().list_audit_entries(asked).await;
         let listed = listed.unwrap().into_inner().entries;

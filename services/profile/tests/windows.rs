@@ -176,8 +176,8 @@ async fn histories_in_use_are_not_read_again() {
         ann = shop.one(bought(format!("m{n}"), "u:ann", n, "tents")).await;
     }
     let deleted = shop.database.write(|tx| {
-        let delete = tx.execute("delete from events where time_ms = $1", args![T0]);
-        async move { delete.await }.boxed()
+        tx.execute("delete from events where time_ms = $1", args![T0])
+            .boxed()
     });
     let deleted: Result<_, attune_storage::Error> = deleted.await;
     assert_eq!(deleted.unwrap(), 1);

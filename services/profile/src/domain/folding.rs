@@ -140,7 +140,8 @@ mod tests {
         let dates = [(json!("2024-05-01"), 1), (json!("2023-05-01T10:00:00Z"), 2)];
         let sets = [(json!(["a", "b"]), 3), (json!(["b", "c"]), 1)];
         let mixed = [(json!(5), 10), (json!("many"), 20)];
-        let rows: &[(MergeStrategy, &[(Json, i64)], (Json, i64))] = &[
+        type Said = (Json, i64);
+        let rows: &[(MergeStrategy, &[Said], Said)] = &[
             (Unspecified, &numbers, (json!(5), 10)),
             (Latest, &numbers, (json!(5), 10)),
             (Latest, &removed, (json!(null), 20)),

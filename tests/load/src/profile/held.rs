@@ -41,8 +41,8 @@ pub async fn measure(folder: &Path, count: usize, time: Duration) -> Result<Held
     let file = folder.join("held.db");
     // All of them stay hot, however much that takes.
     let config = Config {
-        hot_profiles_mib: (count as u64 * 16_384 >> 20).max(64),
-        hot_identities_mib: (count as u64 * 256 >> 20).max(64),
+        hot_profiles_mib: ((count as u64 * 16_384) >> 20).max(64),
+        hot_identities_mib: ((count as u64 * 256) >> 20).max(64),
         ..Config::default()
     };
     let opened = Opened::at(&format!("sqlite://{}", file.display()), config).await?;
@@ -101,7 +101,10 @@ async fn read(opened: &Opened, count: usize, time: Duration) -> Result<(f64, f64
             while begin.elapsed() < time {
                 let id = Id::UserId(user_id(random.random_range(0..count)));
                 let subject = Some(Subject { id: Some(id) });
-                let request = caller.request(GetSnapshotRequest { subject });
+                let request = caller.request(GetSnapshotRequest {
+                    subject,
+                    ..GetSnapshotRequest::default()
+                });
                 let answer = client.get_snapshot(request).await?.into_inner();
                 ensure!(answer.found, "somebody is missing");
                 reads += 1;
