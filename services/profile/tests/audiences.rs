@@ -1,6 +1,8 @@
 //! Audiences: who is in them, what they look like, and that a destination gets each
 //! batch, signed, until it takes it. On both databases.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
