@@ -5,15 +5,18 @@
 
 mod support;
 
-use attune_api::profile::v1::{
-    AuditEntry, ListAuditEntriesRequest, ListEventsRequest, ListProfilesRequest,
-    LookupProfileRequest, MergeProfilesRequest, SetConsentRequest, UnmergeProfilesRequest,
-    VerifyAuditRequest, VerifyAuditResponse,
+use attune_api::{
+    profile::v1::{
+        AuditEntry, ListAuditEntriesRequest, ListEventsRequest, ListProfilesRequest,
+        LookupProfileRequest, MergeProfilesRequest, SetConsentRequest, StreamSegmentMembersRequest,
+        UnmergeProfilesRequest, VerifyAuditRequest, VerifyAuditResponse,
+    },
+    r#type::v1::subject::Id,
 };
 use attune_errors::{Reason, reason_of};
 use attune_profile::Config;
 use attune_storage::{Database, Tx, args};
-use futures::{FutureExt, future::join_all};
+use futures::{FutureExt, StreamExt, future::join_all};
 use support::{Running, alias, databases, identify, on_both, user, view};
 
 /// All entries, newest first, by pages of two.
@@ -130,6 +133,44 @@ async fn every_access_by_an_operator_leaves_an_entry() {
         assert!(verified.intact);
         assert_eq!((verified.entry_count, verified.first_sequence), (5, 1));
         assert_eq!(verified.head_hash, all[0].hash);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_in_a_segment_is_shown_and_changed_on_the_record() {
+    on_both("audit-segments", async |service: Running| {
+        service.declare("guests", "").await;
+        let operator = service.on_behalf_of("key-1");
+        let ids = ["ann", "bea", "cleo"].map(|id| Id::UserId(id.into()));
+        operator.change("guests", &ids[..2], &[]).await.unwrap();
+        operator
+            .change("guests", &ids[2..], &ids[..1])
+            .await
+            .unwrap();
+        assert_eq!(operator.members("guests").await.len(), 2);
+        let request = operator.request(StreamSegmentMembersRequest {
+            segment_id: "guests".into(),
+        });
+        let mut client = operator.segment_client();
+        let stream = client.stream_segment_members(request).await.unwrap();
+        let streamed: Vec<_> = stream.into_inner().collect().await;
+        assert_eq!(streamed.len(), 2);
+        let unknown = operator.change("nobodys", &ids, &[]).await.unwrap_err();
+        assert_eq!(reason_of(&unknown), Some(Reason::ResourceNotFound));
+
+        let told = entries(&service, "").await;
+        let told: Vec<_> = told
+            .iter()
+            .map(|e| (e.actor.as_str(), e.action.as_str(), e.detail.as_str()))
+            .collect();
+        let expected = [
+            ("key-1", "StreamSegmentMembers", "2 profiles of guests"),
+            ("key-1", "ListSegmentMembers", "2 profiles of guests"),
+            ("key-1", "ChangeSegmentMembers", "2 profiles of guests"),
+            ("key-1", "ChangeSegmentMembers", "2 profiles of guests"),
+        ];
+        assert_eq!(told, expected);
     })
     .await;
 }

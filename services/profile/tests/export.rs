@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use attune_api::{
     json::from_struct,
     profile::v1::{ExportProfileRequest, ListAuditEntriesRequest, SetConsentRequest},
+    r#type::v1::subject::Id,
 };
 use attune_errors::{Reason, reason_of};
 use futures::TryStreamExt;
 use serde_json::{Value as Json, json};
-use support::{Running, alias, event, identify, on_both, view};
+use support::{Running, T0, alias, event, identify, on_both, segments::on_both_at, view};
 use tonic::Status;
 
 type Parts = BTreeMap<String, Vec<Json>>;
@@ -96,6 +97,32 @@ async fn a_person_is_exported_whole() {
         assert_eq!(seen, ["ExportProfile", "GetProfile"]);
         let said = format!("{parts:?}");
         assert!(!said.contains("bob"), "another person's data");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_concluded_of_a_person_is_exported_too() {
+    on_both_at("export-concluded", T0, async |service| {
+        service
+            .declare("viewers", r#"events("view").exists()"#)
+            .await;
+        service.declare("guests", "").await;
+        service
+            .declare("buyers", r#"events("purchase").exists()"#)
+            .await;
+        service.compute("views", r#"events("view").count()"#).await;
+        let ann = service.one(view("m1", &["u:ann"], 0, "i1")).await;
+        let listed = [Id::UserId("ann".into())];
+        service.change("guests", &listed, &[]).await.unwrap();
+        service.until_trait(&ann, "views", json!(1)).await;
+
+        let parts = export(&service, &ann).await.unwrap();
+        assert_eq!(parts["profile"][0]["traits"], json!({"views": 1}));
+        let expected = ["guests", "viewers"].map(
+            |id| json!({"profileId": ann, "segmentId": id, "enterTime": "2026-01-01T00:00:00Z"}),
+        );
+        assert_eq!(parts["segments"], expected);
     })
     .await;
 }

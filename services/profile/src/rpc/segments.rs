@@ -13,7 +13,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, answer, traceparent};
-use crate::{convert::segments as convert, service::members::Listing};
+use crate::{
+    convert::segments as convert,
+    service::{audit::Access, members::Listing},
+};
 
 #[tonic::async_trait]
 impl SegmentService for Rpc {
@@ -89,9 +92,15 @@ impl SegmentService for Rpc {
             page_size: request.page_size,
             page_token: request.page_token,
         };
-        let workspace = caller.workspace.as_str();
-        let members = self.0.members(workspace, &request.segment_id, &page).await;
-        answer(&caller, members)
+        let result = async {
+            let (workspace, id) = (caller.workspace.as_str(), &request.segment_id);
+            let listed = self.0.members(workspace, id, &page).await?;
+            let count = listed.members.len();
+            let access = Access::of_members("ListSegmentMembers", id, count);
+            self.seen(&caller, access).await?;
+            Ok(listed)
+        };
+        answer(&caller, result.await)
     }
 
     type StreamSegmentMembersStream = BoxStream<'static, Result<SegmentMember, Status>>;
@@ -102,8 +111,7 @@ impl SegmentService for Rpc {
     ) -> Result<Response<Self::StreamSegmentMembersStream>, Status> {
         let caller = Caller::of(&request)?;
         let segment_id = request.into_inner().segment_id;
-        let workspace = caller.workspace.as_str();
-        let members = self.0.stream_members(workspace, segment_id).await;
+        let members = self.0.stream_members(&caller, segment_id).await;
         let request_id = caller.request_id.clone();
         let members = members.map(|members| {
             members
@@ -124,7 +132,7 @@ impl SegmentService for Rpc {
                 change: convert::change_members(request.into_inner(), &self.0.shared.namespaces)?,
                 traceparent: traceparent(),
             };
-            let listed = self.0.change_list(listing).await?;
+            let listed = self.0.change_list(&caller, listing).await?;
             Ok(ChangeSegmentMembersResponse {
                 added_count: listed.added,
                 removed_count: listed.removed,

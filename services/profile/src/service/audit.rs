@@ -3,7 +3,7 @@
 //! services read to serve customers is not recorded. Entries that wait are appended
 //! together, in one write.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use attune_api::{
     profile::v1::{AuditEntry, ListAuditEntriesResponse, VerifyAuditResponse},
@@ -53,6 +53,15 @@ impl Access {
             action,
             profile_id: String::new(),
             detail: format!("{count} profiles"),
+        }
+    }
+
+    /// To people in a segment that there is.
+    pub fn of_members(action: &'static str, segment_id: &str, count: impl Display) -> Self {
+        Self {
+            action,
+            profile_id: String::new(),
+            detail: format!("{count} profiles of {segment_id}"),
         }
     }
 

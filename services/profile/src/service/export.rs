@@ -3,13 +3,15 @@
 //! nothing that the other calls would not show; whoever reads it is on the record
 //! before the first part.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use attune_api::{
     json,
     profile::v1::{
         ExportPart, ListConsentHistoryRequest, ListEventsRequest, ListMergesRequest, Profile,
+        SegmentMember,
     },
+    time::from_ms,
 };
 use attune_rpc::Caller;
 use bytes::Bytes;
@@ -31,9 +33,12 @@ use crate::{
 /// Rows read at once.
 const PAGE: i32 = 200;
 
+/// When the person entered the segments they are in, in milliseconds.
+type Memberships = BTreeMap<String, i64>;
+
 /// What is read next.
 enum Next {
-    Profile(Box<Profile>),
+    Profile(Box<Profile>, Memberships),
     /// By page token.
     Consents(String),
     /// After a value of a trait.
@@ -74,7 +79,9 @@ impl Service {
         profile_id: ProfileId,
     ) -> Result<impl Stream<Item = Result<ExportPart, Error>> + use<>, Error> {
         let workspace = caller.workspace.as_str();
-        let profile = self.profile(workspace, profile_id).await?;
+        let row = self.living_row(workspace, profile_id).await?;
+        let memberships = row.record.segments.clone();
+        let profile = self.one(workspace, row).await?;
         let access = Access::of("ExportProfile", &profile.profile_id);
         self.shared.audit(caller, access).await?;
         let walk = Walk {
@@ -82,7 +89,7 @@ impl Service {
             workspace: workspace.to_owned(),
             // Of the living, if it was merged.
             profile_id: profile.profile_id.parse().unwrap_or(profile_id),
-            next: Next::Profile(Box::new(profile)),
+            next: Next::Profile(Box::new(profile), memberships),
         };
         let pages = stream::try_unfold(walk, async |mut walk| {
             if matches!(walk.next, Next::Nothing) {
@@ -100,13 +107,14 @@ impl Walk {
     /// Reads one page and says what comes after it.
     async fn step(&mut self) -> Result<Vec<ExportPart>, Error> {
         let (parts, next) = match std::mem::replace(&mut self.next, Next::Nothing) {
-            Next::Profile(profile) => {
+            Next::Profile(profile, memberships) => {
                 let id = self.profile_id;
                 let wishes = self.service.preferences(&self.workspace, id).await?;
-                let parts = vec![
+                let mut parts = vec![
                     raw("profile", "attune.profile.v1.Profile", &*profile),
                     raw("preferences", "attune.profile.v1.Preferences", &wishes),
                 ];
+                parts.extend(segments(&profile.profile_id, memberships));
                 (parts, Next::Consents(String::new()))
             }
             Next::Consents(token) => self.consents(token).await?,
@@ -224,6 +232,19 @@ impl Walk {
         };
         Ok((parts.collect(), next))
     }
+}
+
+fn segments(profile_id: &str, memberships: Memberships) -> impl Iterator<Item = Raw> {
+    memberships.into_iter().map(move |(segment_id, enter_ms)| {
+        let member = SegmentMember {
+            profile_id: profile_id.to_owned(),
+            enter_time: Some(from_ms(enter_ms)),
+        };
+        Raw {
+            also: Some(("segmentId", segment_id)),
+            ..raw("segments", "attune.profile.v1.SegmentMember", &member)
+        }
+    })
 }
 
 fn raw(kind: &'static str, name: &'static str, message: &impl Message) -> Raw {

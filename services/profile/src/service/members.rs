@@ -10,6 +10,7 @@ use attune_api::{
     time::from_ms,
 };
 use attune_errors::Violations;
+use attune_rpc::Caller;
 use attune_storage::{
     Tx,
     resources::{Page, PageRequest},
@@ -18,6 +19,7 @@ use futures::{FutureExt, Stream, stream};
 
 use super::{
     Service, Shared,
+    audit::Access,
     ingest::Submission,
     lookup,
     write::{self, Asked, Written},
@@ -68,13 +70,17 @@ impl Service {
         })
     }
 
-    /// All members in the order of their ids, read as the stream is.
+    /// All members in the order of their ids, read as the stream is. Begins only after it
+    /// is on the record, with how many there are then.
     pub async fn stream_members(
         &self,
-        workspace: &str,
+        caller: &Caller,
         segment_id: String,
     ) -> Result<impl Stream<Item = Result<SegmentMember, Error>> + use<>, Error> {
-        self.segments.get(workspace, &segment_id).await?;
+        let workspace = caller.workspace.as_str();
+        let count = self.segment(workspace, &segment_id).await?.member_count;
+        let access = Access::of_members("StreamSegmentMembers", &segment_id, count);
+        self.shared.audit(caller, access).await?;
         let (shared, workspace) = (self.shared.clone(), workspace.to_owned());
         let pages = stream::try_unfold(Some(String::new()), move |after| {
             let (shared, workspace) = (shared.clone(), workspace.clone());
@@ -117,8 +123,16 @@ impl Service {
         })
     }
 
-    /// All of the change, or none of it.
-    pub async fn change_list(&self, listing: Listing) -> Result<Listed, Error> {
+    /// All of the change, or none of it; on the record before it is made.
+    pub async fn change_list(&self, caller: &Caller, listing: Listing) -> Result<Listed, Error> {
+        let change = &listing.change;
+        let count = change.add.len() + change.remove.len();
+        // An entry names only what there is.
+        self.segments
+            .get(&listing.workspace, &change.segment_id)
+            .await?;
+        let access = Access::of_members("ChangeSegmentMembers", &change.segment_id, count);
+        self.shared.audit(caller, access).await?;
         let listing = Arc::new(listing);
         self.in_turn(move |shared| async move { write(&shared, listing).await }.boxed())
             .await

@@ -71,7 +71,7 @@ impl Service {
         }
     }
 
-    async fn one(&self, workspace: &str, row: ProfileRow) -> Result<Profile, Error> {
+    pub(super) async fn one(&self, workspace: &str, row: ProfileRow) -> Result<Profile, Error> {
         let id = row.profile_id;
         let mut profiles = self.complete(workspace, vec![row]).await?;
         let unknown = || Error::ProfileNotFound(id.to_string());
