@@ -20,6 +20,7 @@ mod preferences;
 mod privacy;
 mod protocols;
 mod rules;
+mod segments;
 mod shutdown;
 mod startup;
 mod workspaces;

@@ -1,7 +1,7 @@
 //! A client of HTTP/JSON, as anybody could write one from the OpenAPI document.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -14,6 +14,8 @@ use serde_json::Value;
 pub struct Api {
     url: String,
     key: Option<String>,
+    /// Beside those of every request.
+    headers: HeaderMap,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -34,6 +36,7 @@ impl Api {
         Self {
             url: url.to_owned(),
             key: Some(key.to_owned()),
+            headers: HeaderMap::new(),
             client: Client::builder(TokioExecutor::new()).build(connector),
         }
     }
@@ -44,6 +47,14 @@ impl Api {
             key,
             ..self.clone()
         }
+    }
+
+    /// Sends this with every request, as a browser of that mind would.
+    pub fn with_header(&self, name: &'static str, value: &'static str) -> Self {
+        let mut other = self.clone();
+        let name = HeaderName::from_static(name);
+        other.headers.insert(name, HeaderValue::from_static(value));
+        other
     }
 
     pub fn without_key(&self) -> Self {
@@ -107,7 +118,8 @@ impl Api {
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request.body(Full::from(body.unwrap_or_default()))?;
+        let mut request = request.body(Full::from(body.unwrap_or_default()))?;
+        request.headers_mut().extend(self.headers.clone());
         let response = self.client.request(request).await?;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await?.to_bytes();
