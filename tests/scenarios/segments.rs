@@ -84,6 +84,10 @@ async fn what_is_concluded_of_a_person_changes_the_next_answer(topology: Topolog
     track(&api, bought("nora", &["tents-1"])).await;
     track(&api, rated("nora")).await;
     declare(&api).await;
+    let mut unrated = rated("nora");
+    unrated["properties"] = json!({});
+    let refused = api.post("/v1/track", unrated).await;
+    assert_eq!(refused.reason(), "INVALID_FIELDS", "{}", refused.text);
     let nora = shop::profile_of(&api, "nora").await;
     wait_until("who was known before is in", PATIENCE, || async {
         members(&api, "vip").await == [json!(nora)]
