@@ -10,7 +10,10 @@ use attune_api::profile::v1::{EventProperty, EventType, MergeStrategy, Trait, Tr
 use attune_expr::{Expression, Kind, Vocabulary, parse_time};
 use prost_types::{Struct, Value, value::Kind as ValueKind};
 
-use super::Traits;
+use super::{
+    Traits,
+    consent::{PERSONALIZATION, SENSITIVE_DATA},
+};
 
 /// Longest text of a trait that declares none, in characters.
 pub const LENGTH_MAX_DEFAULT: usize = 1_024;
@@ -171,7 +174,7 @@ impl TraitSchema {
             rule: ValueRule::of_trait(declared),
             merge: declared.merge_strategy(),
             purpose: match declared.purpose.as_str() {
-                "" => super::consent::PERSONALIZATION.to_owned(),
+                "" => PERSONALIZATION.to_owned(),
                 purpose => purpose.to_owned(),
             },
             sensitive: declared.sensitive,
@@ -197,6 +200,16 @@ impl TraitSchemas {
 
     pub fn get(&self, trait_id: &str) -> Option<&TraitSchema> {
         self.0.get(trait_id)
+    }
+
+    /// Whether a trait, declared or not, can be used only where this purpose is allowed.
+    pub fn is_governed_by(&self, trait_id: &str, purpose: &str) -> bool {
+        match self.get(trait_id) {
+            Some(declared) => {
+                declared.purpose == purpose || (declared.sensitive && purpose == SENSITIVE_DATA)
+            }
+            None => purpose == PERSONALIZATION,
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&String, &TraitSchema)> {

@@ -16,8 +16,8 @@ use prost_types::FieldMask;
 use super::{Service, Shared};
 use crate::{
     Error, convert,
-    domain::purposes::{PURPOSES_MAX, is_built_in, with_built_in},
-    store::{self, purposes},
+    domain::purposes::{PURPOSES_MAX, decide_alike, is_built_in, with_built_in},
+    store::{self, fills, purposes},
 };
 
 /// An edit of purposes, as it was asked for.
@@ -39,6 +39,24 @@ pub enum Edit {
 enum Change {
     Put(Purpose, Stamp),
     Delete(Purpose),
+}
+
+impl Change {
+    fn purpose_id(&self) -> &str {
+        match self {
+            Self::Put(purpose, _) | Self::Delete(purpose) => &purpose.purpose_id,
+        }
+    }
+
+    /// Whether it makes a difference to what is allowed of anybody.
+    fn decides_otherwise(&self, stored: &[Purpose]) -> bool {
+        match self {
+            Self::Put(after, _) => {
+                find(stored, &after.purpose_id).is_none_or(|before| !decide_alike(&before, after))
+            }
+            Self::Delete(_) => true,
+        }
+    }
 }
 
 impl Service {
@@ -68,26 +86,50 @@ impl Service {
 }
 
 async fn write(shared: &Arc<Shared>, asked: Arc<(Arc<str>, Edit)>) -> Result<Purpose, Error> {
+    let writing = shared.clone();
     let (purpose, revision) = shared
         .database
         .write(move |tx| {
-            let asked = asked.clone();
+            let (shared, asked) = (writing.clone(), asked.clone());
             async move {
                 let turn = store::lock_to_declare(tx).await?;
                 let (workspace, edit) = &*asked;
-                let purpose = carry_out(tx, workspace, edit.clone()).await?;
+                let stored = purposes::all_within(tx, workspace).await?;
+                let change = decide(&stored, edit.clone())?;
+                if change.decides_otherwise(&stored) {
+                    let before = turn.revision - 1;
+                    fill_again(&shared, tx, workspace, change.purpose_id(), before).await?;
+                }
+                let purpose = carry_out(tx, workspace, change).await?;
                 Ok::<_, Error>((purpose, turn.revision))
             }
             .boxed()
         })
         .await?;
     shared.declared.raise(revision);
+    shared.fills.wake();
     Ok(purpose)
 }
 
-async fn carry_out(tx: &mut Tx, workspace: &str, edit: Edit) -> Result<Purpose, Error> {
-    let stored = purposes::all_within(tx, workspace).await?;
-    match decide(&stored, edit)? {
+/// Has everything that is derived by what a purpose allows derived anew of everybody.
+/// What reads which is as it was at the revision before: this edit changes none of it.
+async fn fill_again(
+    shared: &Shared,
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    purpose_id: &str,
+    revision: i64,
+) -> Result<(), Error> {
+    let database = &shared.database;
+    let declared = shared.declared.at(database, workspace, revision).await?;
+    let traits = &declared.schema.traits;
+    let governs = |trait_id: &str| traits.is_governed_by(trait_id, purpose_id);
+    let names = declared.derived.governed_by(purpose_id, governs);
+    Ok(fills::begin(tx, workspace, names).await?)
+}
+
+async fn carry_out(tx: &mut Tx, workspace: &str, change: Change) -> Result<Purpose, Error> {
+    match change {
         Change::Put(mut purpose, stamp) => {
             purposes::put(tx, workspace, &purpose, &stamp).await?;
             purpose.stamp(Some(stamp));

@@ -15,11 +15,16 @@ use attune_storage::{
     resources::{Change, Error as Refusal, Missing, PageRequest, Resource, Table},
 };
 
-use super::{Service, Shared, declarations, segments};
+use super::{
+    Service, Shared,
+    declarations::{self, Declarations},
+    segments,
+};
 use crate::{
     Error,
     convert::schema as convert,
     domain::{
+        consent::PERSONALIZATION,
         derive::Name,
         retention::Classes,
         schema::{EventSchemas, TraitSchemas},
@@ -143,14 +148,37 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
         }
         (None, None) => {}
     }
-    let expression = |of: &Option<Trait>| of.as_ref().map(|t| t.expression.clone());
-    let before = expression(&change.before).unwrap_or_default();
-    if before != expression(&change.after).unwrap_or_default() {
-        let named = change.after.as_ref().or(change.before.as_ref());
-        let id = named.map_or("", |t| &t.trait_id);
-        fills::begin(tx, workspace, &Name::Trait(id.into())).await?;
-    }
+    fill_again(tx, &declared, change).await?;
     store::schema::changed(tx, workspace, turn.revision).await?;
+    Ok(())
+}
+
+/// Has a trait that is computed otherwise than before derived anew of everybody; and
+/// what reads a trait that may be used otherwise than before.
+async fn fill_again(
+    tx: &mut Tx,
+    declared: &Declarations,
+    change: &Change<Trait>,
+) -> Result<(), Refusal> {
+    let Some(named) = change.after.as_ref().or(change.before.as_ref()) else {
+        return Ok(());
+    };
+    let name = Name::Trait(named.trait_id.as_str().into());
+    let expression = |of: &Option<Trait>| of.as_ref().map_or("".into(), |t| t.expression.clone());
+    if expression(&change.before) != expression(&change.after) {
+        fills::begin(tx, &change.workspace, [&name]).await?;
+    }
+    // One that is not declared is used as one is that says nothing of it.
+    let terms = |of: &Option<Trait>| {
+        let declared = of.clone().unwrap_or_default();
+        let purpose = Some(declared.purpose).filter(|purpose| !purpose.is_empty());
+        let purpose = purpose.unwrap_or_else(|| PERSONALIZATION.to_owned());
+        (purpose, declared.sensitive)
+    };
+    if terms(&change.before) != terms(&change.after) {
+        let readers = declared.derived.readers_of(&name);
+        fills::begin(tx, &change.workspace, readers).await?;
+    }
     Ok(())
 }
 

@@ -60,7 +60,7 @@ async fn check(
     segments::changed(tx, workspace, &named.segment_id, turn.revision, gone).await?;
     let before = change.before.as_ref().map(|segment| &segment.expression);
     if gone || before != Some(&named.expression) {
-        fills::begin(tx, workspace, &name).await?;
+        fills::begin(tx, workspace, [&name]).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use attune_storage::{Database, Error, Row, Tx, args};
+use attune_storage::{Database, Error, Insert, Kind, Row, Tx, args};
 
 use crate::domain::derive::Name;
 
@@ -34,17 +34,37 @@ fn key(name: &Name) -> (&'static str, &Arc<str>) {
     }
 }
 
-/// Begins, or begins again.
-pub async fn begin(tx: &mut Tx, workspace: &Arc<str>, name: &Name) -> Result<(), Error> {
-    const BEGIN: &str = "insert into fills (workspace, kind, id, after_id, looked_at, total) \
-         select $1, $2, $3, '', 0, count(*) from profiles \
-         where workspace = $1 and merged_into is null \
-         on conflict (workspace, kind, id) do update set \
-         after_id = '', looked_at = 0, total = excluded.total";
-    let (kind, id) = key(name);
-    tx.execute(BEGIN, args![workspace, kind, id])
-        .await
-        .map(drop)
+/// Begins with some, each named once, or begins again.
+pub async fn begin<'a>(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    names: impl IntoIterator<Item = &'a Name>,
+) -> Result<(), Error> {
+    const TOTAL: &str = "select count(*) from profiles \
+         where workspace = $1 and merged_into is null";
+    const BEGIN: Insert = Insert {
+        table: "fills",
+        columns: &[
+            ("workspace", Kind::Text),
+            ("kind", Kind::Text),
+            ("id", Kind::Text),
+            ("after_id", Kind::Text),
+            ("looked_at", Kind::Int),
+            ("total", Kind::Int),
+        ],
+        tail: "on conflict (workspace, kind, id) do update set \
+             after_id = '', looked_at = 0, total = excluded.total",
+    };
+    let mut names = names.into_iter().map(key).peekable();
+    if names.peek().is_none() {
+        return Ok(());
+    }
+    let row = tx.fetch_optional(TOTAL, args![workspace]).await?;
+    let total: i64 = row.map_or(Ok(0), |row| row.get(0))?;
+    let rows = names
+        .map(|(kind, id)| args![workspace, kind, id, "", 0_i64, total])
+        .collect();
+    tx.insert_many(&BEGIN, rows).await.map(drop)
 }
 
 pub async fn end(tx: &mut Tx, workspace: &Arc<str>, name: &Name) -> Result<(), Error> {

@@ -146,6 +146,28 @@ impl Derived {
             .map(|d| &d.name)
     }
 
+    /// What asks whether a purpose is allowed, or reads a trait of which `governs` says
+    /// that the purpose decides.
+    pub fn governed_by(
+        &self,
+        purpose: &str,
+        governs: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = &Name> {
+        let is_governed = move |definition: &&Definition| {
+            let Rule::Expression(expression) = &definition.rule else {
+                return false;
+            };
+            let reads = expression.reads();
+            reads.any_consent
+                || reads.consents.contains(purpose)
+                || reads.traits.iter().any(|id| governs(id))
+        };
+        self.definitions
+            .iter()
+            .filter(is_governed)
+            .map(|definition| &definition.name)
+    }
+
     /// The way on which something would lead back to itself if this were its expression.
     pub fn cycle_through(&self, name: &Name, expression: &Expression) -> Option<Cycle> {
         order::cycle_through(name, expression, |name| {

@@ -60,8 +60,13 @@ impl PurposeSet {
     }
 }
 
+/// Whether as much is allowed by one declaration of a purpose as by the other.
+pub fn decide_alike(one: &Declared, other: &Declared) -> bool {
+    Purpose::new(one) == Purpose::new(other)
+}
+
 /// One purpose, as deciding needs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Purpose {
     pub id: String,
     pub policy_version: String,

@@ -260,3 +260,21 @@ fn what_is_declared_differently_has_another_fingerprint() {
     assert_eq!(of(&[]), of(&[]));
     assert_ne!(of(&[]), of(&[declared("ads", |_| ())]));
 }
+
+#[test]
+fn another_name_allows_as_much_and_another_rule_does_not() {
+    let ads = declared("ads", |_| {});
+    let named = declared("ads", |p| p.display_name = "Advertising".into());
+    assert!(decide_alike(&ads, &named));
+    let others = [
+        declared("ads", |p| p.regimes = regimes(&[("", Regime::OptOut)])),
+        declared("ads", |p| {
+            p.legal_basis = LegalBasis::LegitimateInterest.into();
+        }),
+        declared("ads", |p| p.reconsent = true),
+        declared("ads", |p| p.policy_version = "2".into()),
+    ];
+    for other in others {
+        assert!(!decide_alike(&ads, &other), "{other:?}");
+    }
+}
