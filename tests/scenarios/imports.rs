@@ -82,5 +82,8 @@ async fn a_stream_of_messages_is_settled_as_it_comes(topology: Topology) {
         .get(&format!("/v1/profiles/{id}"))
         .await
         .ok();
-    assert_eq!(profile["traits"]["n"], json!((REQUESTS * MESSAGES - 1) as f64));
+    assert_eq!(
+        profile["traits"]["n"],
+        json!((REQUESTS * MESSAGES - 1) as f64)
+    );
 }

@@ -14,18 +14,20 @@
 //! How much one person may come to is bounded. What would go beyond is not joined, the
 //! message goes to the stronger side, and the refusal is recorded.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod devices;
+mod step;
+
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    Identity, Kind, Message, Occurrence, Owner, ProfileId, Provenance, Traits, Who,
-    consent::{Decision, Signals},
+    Identity, Kind, Message, Owner, ProfileId, Who,
     merge::{Evidence, MergeId, Merged, Parted, Refused},
-    preferences::Preferences,
     record::Listed,
     standing::{Bounds, Refusal, Standing},
 };
+pub use step::{NotTaken, Step};
 
 /// What was known about the people a batch may concern, kept true as it is decided.
 #[derive(Debug, Clone, Default)]
@@ -42,86 +44,6 @@ pub struct Directory {
     apart: FxHashSet<(ProfileId, ProfileId)>,
     /// By key of a device's identity, customers it was seen with besides its holder.
     encounters: FxHashMap<Arc<str>, Vec<ProfileId>>,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug)]
-pub enum Step {
-    Create {
-        profile_id: ProfileId,
-    },
-    Link {
-        identity: Identity,
-        owner: Owner,
-    },
-    /// A device's identifier is taken from whoever held it, and is nobody's.
-    Unlink {
-        identity: Identity,
-        owner: Owner,
-        device: ProfileId,
-    },
-    /// A device was seen with a customer who does not hold it.
-    Meet {
-        identity: Identity,
-        customer: ProfileId,
-    },
-    Merge(Merged),
-    Refuse(Refused),
-    Unmerge(Parted),
-    Identify {
-        owner: Owner,
-        traits: Traits,
-        time_ms: i64,
-        provenance: Arc<Provenance>,
-    },
-    Group {
-        owner: Owner,
-        group_id: String,
-        traits: Traits,
-        time_ms: i64,
-        provenance: Arc<Provenance>,
-    },
-    Event {
-        owner: Owner,
-        event: Arc<Occurrence>,
-    },
-    /// Something of theirs was dropped because it was too old, and so go values of
-    /// these traits that are older than the moment given for each.
-    Expire {
-        profile_id: ProfileId,
-        traits: Arc<BTreeMap<String, i64>>,
-    },
-    /// About a purpose of consent.
-    Decide {
-        owner: Owner,
-        purpose: String,
-        decision: Decision,
-    },
-    /// What a message's context says about consent.
-    Signal {
-        owner: Owner,
-        signals: Arc<Signals>,
-        time_ms: i64,
-    },
-    Prefer {
-        owner: Owner,
-        preferences: Preferences,
-    },
-    /// Puts somebody on a list, or takes them off it.
-    List {
-        owner: Owner,
-        segment_id: Arc<str>,
-        listed: Listed,
-    },
-}
-
-/// Why a message is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotTaken {
-    /// It names a profile id that does not exist, which the caller rules out beforehand.
-    Nobody,
-    /// It says that two are one who cannot be.
-    Alias(Refusal),
 }
 
 /// Who says that two profiles are one.
@@ -338,25 +260,6 @@ impl Directory {
         owner
     }
 
-    /// The identifiers that can be somebody's. Where there are none but those of shared
-    /// devices, the device that the message is then of.
-    fn without_shared<'a>(&self, named: &'a [Identity]) -> Result<Vec<&'a Identity>, Owner> {
-        let mut device = None;
-        let mut kept = Vec::with_capacity(named.len());
-        for identity in named {
-            match self.holder(identity) {
-                Some(owner) if self.is_shared(owner.profile_id) => {
-                    device = device.or(Some(owner));
-                }
-                _ => kept.push(identity),
-            }
-        }
-        match device {
-            Some(device) if kept.is_empty() => Err(device),
-            _ => Ok(kept),
-        }
-    }
-
     /// Whose a message of a person is: by the strongest identifier it names of theirs.
     fn strongest(&self, identities: &[&Identity], target: ProfileId) -> Owner {
         let mut held = identities.iter().filter_map(|i| self.holder(i));
@@ -503,73 +406,6 @@ impl Directory {
         }));
         survivor
     }
-
-    /// A device's identifier in a message of somebody who does not hold it.
-    fn meet(
-        &mut self,
-        message: &Message,
-        identity: &Identity,
-        customer: ProfileId,
-        fresh: &mut impl FnMut() -> ProfileId,
-        steps: &mut Vec<Step>,
-    ) {
-        let Some(owner) = self.holder(identity) else {
-            return;
-        };
-        let holder = owner.profile_id;
-        if holder == customer || !self.is_known(holder) || !self.is_known(customer) {
-            return;
-        }
-        let met = self.encounters.get(identity.key()).map_or(&[][..], |m| m);
-        let mut others: Vec<_> = met.iter().map(|id| self.follow(*id)).collect();
-        if others.contains(&customer) {
-            return;
-        }
-        others.push(customer);
-        others.sort_unstable();
-        others.dedup();
-        others.retain(|id| *id != holder);
-        let customers = u32::try_from(others.len()).unwrap_or(u32::MAX);
-        if customers.saturating_add(1) >= self.bounds.device_customers_max {
-            self.share(message, identity, owner, fresh(), steps);
-            return;
-        }
-        self.add_encounter(identity.key().clone(), customer);
-        steps.push(Step::Meet {
-            identity: identity.clone(),
-            customer,
-        });
-    }
-
-    /// From now on the device is nobody's. What it did until now stays whose it was.
-    fn share(
-        &mut self,
-        message: &Message,
-        identity: &Identity,
-        holder: Owner,
-        device: ProfileId,
-        steps: &mut Vec<Step>,
-    ) {
-        self.encounters.remove(identity.key());
-        let standing = self.living.entry(holder.profile_id).or_default();
-        standing.identities = standing.identities.saturating_sub(1);
-        steps.push(Step::Unlink {
-            identity: identity.clone(),
-            owner: holder,
-            device,
-        });
-        self.create(device, steps);
-        self.link(identity.clone(), Owner::only(device), steps);
-        self.living.entry(device).or_default().shared = true;
-        let evidence = evidence(message);
-        refuse(
-            holder.profile_id,
-            device,
-            Refusal::SharedDevice,
-            evidence,
-            steps,
-        );
-    }
 }
 
 fn named(message: &Message) -> &[Identity] {
@@ -610,141 +446,4 @@ fn refuse(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    /// Identities as `u1` (user id), `a1` (anonymous id), `e1` (custom).
-    fn identity(short: &str) -> Identity {
-        let namespace = match &short[..1] {
-            "u" => "user_id",
-            "a" => "anonymous_id",
-            _ => "card",
-        };
-        Identity::of(namespace, short)
-    }
-
-    fn message(text: &str) -> Message {
-        let (who, kind) = match text.split_once("<-") {
-            Some((who, previous)) => {
-                let previous = identity(previous);
-                (who, Kind::Alias { previous })
-            }
-            None => (text, Kind::Identify([].into())),
-        };
-        let mut identities: Vec<_> = who.split('+').map(identity).collect();
-        identities.sort_by_key(Identity::rank);
-        Message {
-            id: text.into(),
-            who: Who::Identities(identities),
-            time_ms: 0,
-            provenance: Arc::default(),
-            kind,
-            signals: None,
-        }
-    }
-
-    /// Groups of identities that are one person after the messages, and for each
-    /// message the index of the group it went to.
-    fn people(messages: &[&str]) -> (Vec<String>, Vec<usize>) {
-        let mut directory = Directory::default();
-        let mut steps = Vec::new();
-        let mut fresh = ProfileId::fresh;
-        let went: Vec<_> = messages
-            .iter()
-            .map(|m| {
-                let owner = directory.decide(&message(m), &mut fresh, &mut steps);
-                owner.unwrap().profile_id
-            })
-            .collect();
-        let mut groups: BTreeMap<ProfileId, BTreeSet<String>> = BTreeMap::new();
-        for (key, holder) in &directory.origins {
-            let id = Identity::from_key(key).unwrap();
-            let holder = directory.living(*holder).unwrap();
-            groups
-                .entry(holder)
-                .or_default()
-                .insert(id.value().to_owned());
-        }
-        let order: Vec<_> = groups.keys().copied().collect();
-        let shown = groups
-            .into_values()
-            .map(|ids| ids.into_iter().collect::<Vec<_>>().join("+"))
-            .collect();
-        let went = went
-            .into_iter()
-            .map(|id| directory.living(id).unwrap())
-            .map(|id| order.iter().position(|o| *o == id).unwrap())
-            .collect();
-        (shown, went)
-    }
-
-    #[test]
-    fn identifiers_seen_together_are_one_person_unless_two_customers_share_them() {
-        let rows: &[(&[&str], &[&str], &[usize])] = &[
-            // Anonymous becomes known, whichever way round.
-            (&["a1", "u1+a1", "a1"], &["a1+u1"], &[0, 0, 0]),
-            (&["u1", "a1", "u1+a1"], &["a1+u1"], &[0, 0, 0]),
-            (
-                &["u1", "a1", "a2", "u1+a1", "u1+a2"],
-                &["a1+a2+u1"],
-                &[0; 5],
-            ),
-            // A device of another customer's is not taken over.
-            (&["u1+a1", "u2+a1", "a1"], &["a1+u1", "u2"], &[0, 1, 0]),
-            (
-                &["u1+a1", "u2", "u2+a1", "u2+a2"],
-                &["a1+u1", "a2+u2"],
-                &[0, 1, 1, 1],
-            ),
-            // Other namespaces join what is not known, and stay with who is.
-            (&["e1", "a1", "e1+a1", "u1+e1"], &["a1+e1+u1"], &[0; 4]),
-            (
-                &["u1+e1", "u2+a1", "e1+a1"],
-                &["e1+u1", "a1+u2"],
-                &[0, 1, 0],
-            ),
-            (&["a1", "u1", "u1+e1", "e1+a1"], &["a1+e1+u1"], &[0; 4]),
-            // A new customer does not become the one who holds the card.
-            (
-                &["u1+e1", "a1", "u2+e1+a1"],
-                &["e1+u1", "a1+u2"],
-                &[0, 1, 1],
-            ),
-            // Alias joins whatever it is told to.
-            (&["u1", "u2", "u2<-u1"], &["u1+u2"], &[0, 0, 0]),
-            (&["u1<-a1", "a1"], &["a1+u1"], &[0, 0]),
-            (&["a1", "u1<-a1", "u1<-a1"], &["a1+u1"], &[0, 0, 0]),
-        ];
-        for (messages, groups, went) in rows {
-            let expected = (
-                groups.iter().map(ToString::to_string).collect(),
-                went.to_vec(),
-            );
-            assert_eq!(people(messages), expected, "{messages:?}");
-        }
-    }
-
-    fn fresh_ids(count: usize) -> Vec<ProfileId> {
-        (0..count).map(|_| ProfileId::fresh()).collect()
-    }
-
-    #[test]
-    fn the_older_id_stays_and_old_ids_lead_to_it() {
-        let ids = fresh_ids(3);
-        let mut directory = Directory::default();
-        for id in &ids {
-            directory.add_profile(*id, Standing::NEW);
-        }
-        let mut steps = Vec::new();
-        let mut merge =
-            |a: usize, b: usize| directory.merge(ids[a], ids[b], Evidence::default(), &mut steps);
-        assert_eq!(merge(2, 1), ids[1]);
-        assert_eq!(merge(1, 0), ids[0]);
-        assert_eq!(
-            ids.iter().map(|i| directory.living(*i)).collect::<Vec<_>>(),
-            [Some(ids[0]); 3]
-        );
-        assert_eq!(directory.living(ProfileId::fresh()), None);
-    }
-}
+mod tests;
