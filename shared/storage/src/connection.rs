@@ -142,7 +142,9 @@ fn postgres(url: &str) -> Result<Address, Error> {
     options = options
         .application_name("attune")
         .statement_cache_capacity(STATEMENTS_PREPARED_MAX)
-        .disable_statement_logging();
+        .disable_statement_logging()
+        // A plan kept from when a table was small goes on scanning it as it grows.
+        .options([("plan_cache_mode", "force_custom_plan")]);
     if let Some(schema) = &schema {
         options = options.options([("search_path", schema)]);
     }
