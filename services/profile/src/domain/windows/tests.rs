@@ -203,6 +203,29 @@ proptest! {
 }
 
 #[test]
+fn a_column_goes_on_covering_its_window_as_events_are_added() {
+    let expression = compile("events('buy').within('1d').count()");
+    let aggregate = &expression.aggregates()[0];
+    let mut windows = Windows::default();
+    assert!(!windows.cover(aggregate, START_MS));
+    windows.put(column(aggregate), i64::MIN, START_MS, []);
+    for n in 1..=100 {
+        let bought = RecentEvent {
+            r#type: "buy".into(),
+            time_ms: START_MS + n,
+            ..RecentEvent::default()
+        };
+        windows.add(EventRef::from(&bought));
+        assert!(windows.cover(aggregate, START_MS + n));
+    }
+    let kept = Kept {
+        windows: &windows,
+        now_ms: START_MS + 100,
+    };
+    assert!(same(&expression.value(&kept), &Value::Int(100)));
+}
+
+#[test]
 fn an_event_before_what_is_complete_makes_no_difference() {
     let expression = compile("events('buy').within('1d').count()");
     let aggregate = &expression.aggregates()[0];
