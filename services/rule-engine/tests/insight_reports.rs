@@ -365,10 +365,12 @@ async fn tokens_that_are_forged_foreign_or_expired_say_which() {
             assert_eq!(reason::<()>(Err(status)), expected);
         }
         // The same again, whatever it is called; but one slot can sell twice.
+        // A token tells the millisecond of its decision: made once, it is one decision's.
+        let shown = token(1, "default", 7);
         let again = |kind: OutcomeType, id: &str| Outcome {
             outcome_id: id.into(),
             r#type: kind.into(),
-            ..click(token(1, "default", 7))
+            ..click(shown.clone())
         };
         let (click, sale) = (OutcomeType::Click, OutcomeType::Conversion);
         for (outcome, accepted) in [
