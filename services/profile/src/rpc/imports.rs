@@ -3,11 +3,8 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use attune_api::{
-    profile::v1::{
-        ImportMessagesRequest, ImportMessagesResponse, import_service_server::ImportService,
-    },
-    time,
+use attune_api::profile::v1::{
+    ImportMessagesRequest, ImportMessagesResponse, import_service_server::ImportService,
 };
 use attune_rpc::Caller;
 use futures::{Stream, TryStreamExt as _};
@@ -40,7 +37,7 @@ impl ImportService for Rpc {
                 let (service, workspace) = (service.clone(), workspace.clone());
                 let (trace, caller) = (trace.clone(), caller.clone());
                 async move {
-                    let now_ms = time::now_ms();
+                    let now_ms = service.shared.clock.now_ms();
                     let sent = message::named(request.messages, &caller);
                     let imported = service.import(&workspace, sent, &trace, now_ms);
                     match imported.await {

@@ -117,7 +117,7 @@ impl PrivacyService for Rpc {
                 request.into_inner(),
                 traceparent(),
                 &self.0.shared.config,
-                attune_api::time::now_ms(),
+                self.0.shared.clock.now_ms(),
             )?;
             let access = Access::of("SetConsentString", change.profile_id);
             self.seen(&caller, access).await?;

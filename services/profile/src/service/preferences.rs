@@ -80,7 +80,7 @@ async fn carry_out(
     let held = held.record.preferences.as_ref();
     let before = convert::shown(profile_id, held);
     let after = convert::merged(&before, &change.sent, change.mask.as_ref())?;
-    let now_ms = attune_api::time::now_ms();
+    let now_ms = shared.clock.now_ms();
     // Never earlier than what it changes, so that it holds.
     let time_ms = held.map_or(now_ms, |held| held.time_ms.max(now_ms));
     let preferences = convert::checked(after, time_ms)?;

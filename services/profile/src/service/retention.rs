@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use attune_api::time::now_ms;
 use attune_rpc::{Caller, Slept, Tasks, Workspace};
 use attune_storage::{Database, Tx};
 use futures::FutureExt;
@@ -26,15 +25,15 @@ use crate::{
     },
     store::{
         self, audit, profiles,
-        retention::{self as stored, Place, Table, Times},
+        retention::{self as stored, Claim, Place, Table, Times},
     },
 };
 
 #[cfg(test)]
 mod tests;
 
-/// How often it is looked whether it is time for a pass.
-const CHECK: Duration = Duration::from_secs(60);
+/// After a pass that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Between pages, so that a pass never is what a service does most.
 const PAUSE: Duration = Duration::from_millis(5);
 const LEASE_MS: i64 = 10 * 60_000;
@@ -47,22 +46,29 @@ const PAGES_NOTED: usize = 25;
 
 /// Until the tasks stop. A pass that fails is told in the log and resumed later.
 pub async fn run(service: Arc<Service>, tasks: Tasks) {
-    loop {
-        if let Err(error) = pass(&service, &tasks).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "what is too old could not be dropped");
-        }
-        if tasks.sleep(CHECK).await == Slept::UntilStopped {
-            return;
+    let token = tasks.token();
+    while !token.is_cancelled() {
+        match pass(&service, &tasks).await {
+            Ok(next_ms) => tokio::select! {
+                () = service.shared.clock.sleep_until(next_ms) => {}
+                () = token.cancelled() => {}
+            },
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what is too old could not be dropped"
+                );
+                tasks.sleep(RETRY_AFTER).await;
+            }
         }
     }
 }
 
-/// A pass, if it is time for one.
-async fn pass(service: &Arc<Service>, tasks: &Tasks) -> Result<(), Error> {
+/// A pass, if it is time for one. Says when it may be time for the next.
+async fn pass(service: &Arc<Service>, tasks: &Tasks) -> Result<i64, Error> {
     let settings = &service.shared.config.retention;
     let times = Times {
-        now_ms: now_ms(),
+        now_ms: service.shared.clock.now_ms(),
         every_ms: i64::from(settings.every_hours) * 3_600_000,
         lease_ms: LEASE_MS,
     };
@@ -70,8 +76,9 @@ async fn pass(service: &Arc<Service>, tasks: &Tasks) -> Result<(), Error> {
     let claimed = database
         .write(move |tx| async move { stored::claim(tx, times).await }.boxed())
         .await?;
-    let Some(mut place) = claimed else {
-        return Ok(());
+    let mut place = match claimed {
+        Claim::From(place) => place,
+        Claim::NotBefore(next_ms) => return Ok(next_ms),
     };
     let classes = Classes::new(&settings.days);
     loop {
@@ -84,7 +91,8 @@ async fn pass(service: &Arc<Service>, tasks: &Tasks) -> Result<(), Error> {
             }
             if keep.people(&mut place, tasks).await? == Slept::UntilStopped {
                 // Whoever looks next may go on at once.
-                return note(database, &place, 0).await;
+                note(database, &place, 0).await?;
+                return Ok(times.now_ms);
             }
         }
         let Some(workspace) = stored::workspace_after(database, &place.workspace).await? else {
@@ -99,7 +107,7 @@ async fn pass(service: &Arc<Service>, tasks: &Tasks) -> Result<(), Error> {
     database
         .write(|tx| async move { stored::finish(tx).await }.boxed())
         .await?;
-    Ok(())
+    Ok(times.now_ms.saturating_add(times.every_ms))
 }
 
 async fn note(database: &Database, place: &Place, now_ms: i64) -> Result<(), Error> {
@@ -136,7 +144,7 @@ impl<'a> Keep<'a> {
             .declared
             .current(&shared.database, &workspace)
             .await?;
-        let now_ms = now_ms();
+        let now_ms = shared.clock.now_ms();
         let at = |class| classes.cutoff_ms(class, now_ms);
         let traits = traits_with_classes(&declared);
         let mut past = retention::rules(classes, traits, "", now_ms);
@@ -176,7 +184,7 @@ impl<'a> Keep<'a> {
             self.page(people).await?;
             pages += 1;
             if pages % PAGES_NOTED == 0 {
-                note(database, place, now_ms()).await?;
+                note(database, place, self.service.shared.clock.now_ms()).await?;
             }
             if tasks.sleep(PAUSE).await == Slept::UntilStopped {
                 return Ok(Slept::UntilStopped);

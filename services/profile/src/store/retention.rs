@@ -27,8 +27,16 @@ pub struct Times {
     pub lease_ms: i64,
 }
 
-/// Where to go on; None where it is not time, or another process is at it.
-pub async fn claim(tx: &mut Tx, times: Times) -> Result<Option<Place>, Error> {
+/// Whether a pass may begin or go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    From(Place),
+    /// It is not time, or another process is at it; as far as can be told, until then.
+    NotBefore(i64),
+}
+
+/// Takes the pass that is to be made now, if there is one.
+pub async fn claim(tx: &mut Tx, times: Times) -> Result<Claim, Error> {
     const READ: Sql = Sql::each(
         "select done, begin_ms, progress_ms, workspace, profile_id from retention where id = 1",
         "select done, begin_ms, progress_ms, workspace, profile_id from retention where id = 1 \
@@ -38,23 +46,25 @@ pub async fn claim(tx: &mut Tx, times: Times) -> Result<Option<Place>, Error> {
          workspace = '', profile_id = '' where id = 1";
     const RESUME: &str = "update retention set progress_ms = $1 where id = 1";
     let Some(row) = tx.fetch_optional(READ, args![]).await? else {
-        return Ok(None);
+        return Ok(Claim::NotBefore(i64::MAX));
     };
     let done: bool = row.get(0)?;
     let (begin_ms, progress_ms): (i64, i64) = (row.get(1)?, row.get(2)?);
     let now = args![times.now_ms];
     if done {
-        if begin_ms.saturating_add(times.every_ms) > times.now_ms {
-            return Ok(None);
+        let next_ms = begin_ms.saturating_add(times.every_ms);
+        if next_ms > times.now_ms {
+            return Ok(Claim::NotBefore(next_ms));
         }
         tx.execute(BEGIN, now).await?;
-        return Ok(Some(Place::default()));
+        return Ok(Claim::From(Place::default()));
     }
-    if progress_ms.saturating_add(times.lease_ms) > times.now_ms {
-        return Ok(None);
+    let free_ms = progress_ms.saturating_add(times.lease_ms);
+    if free_ms > times.now_ms {
+        return Ok(Claim::NotBefore(free_ms));
     }
     tx.execute(RESUME, now).await?;
-    Ok(Some(Place {
+    Ok(Claim::From(Place {
         workspace: row.get(3)?,
         profile_id: row.get(4)?,
     }))

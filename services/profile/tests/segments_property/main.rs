@@ -6,7 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acts;
 mod checks;
+mod ledger;
 mod model;
 mod played;
 mod steps;
@@ -24,12 +26,11 @@ use proptest::{
 
 use checks::holds;
 use played::Played;
-use steps::{Op, op};
-use support::databases;
+use steps::{Op, ops};
 
 /// Stops the services also where something does not hold, since there will be others.
-async fn run(database: &TestDatabase, case: usize, ops: &[Op]) -> Result<(), TestCaseError> {
-    let mut played = Played::begin(database, case).await;
+async fn run(database: TestDatabase, ops: &[Op]) -> Result<(), TestCaseError> {
+    let mut played = Played::begin(database).await;
     let held = AssertUnwindSafe(holds(&mut played, ops))
         .catch_unwind()
         .await;
@@ -37,24 +38,33 @@ async fn run(database: &TestDatabase, case: usize, ops: &[Op]) -> Result<(), Tes
     held.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
+/// A database for each case, since one is as old as its newest pass.
+fn check(cases: u32, database: impl AsyncFn() -> TestDatabase) {
+    let config = Config {
+        cases,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let tried = TestRunner::new(config).run(&ops(), |ops| {
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                let database = database().await;
+                run(database, &ops).await
+            })
+        })
+    });
+    tried.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_kept_up_to_date_is_what_comes_of_looking_from_scratch() {
-    for database in databases("segments_property").await {
-        let config = Config {
-            cases: if database.system == "sqlite" { 24 } else { 6 },
-            max_shrink_iters: 200,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        let case = std::cell::Cell::new(0);
-        TestRunner::new(config)
-            .run(&prop::collection::vec(op(), 1..40), |ops| {
-                case.set(case.get() + 1);
-                tokio::task::block_in_place(|| {
-                    let runtime = tokio::runtime::Handle::current();
-                    runtime.block_on(run(&database, case.get(), &ops))
-                })
-            })
-            .unwrap();
-    }
+    check(24, async || TestDatabase::sqlite("segments_property"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_take_turns_keep_it_up_to_date_as_one_does() {
+    check(6, async || {
+        TestDatabase::postgres("segments_property").await
+    });
 }

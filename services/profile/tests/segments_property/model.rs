@@ -19,6 +19,12 @@ pub const DAY: i64 = 24 * HOUR;
 /// 2026-03-24T00:00:00Z: five days before the clocks of Berlin change.
 pub const START: i64 = T0 + 82 * DAY;
 
+/// Days for which events, events of the type `view`, and the trait `plan` are kept:
+/// shorter than some windows, and than how late events are told.
+pub const EVENT_DAYS: u16 = 12;
+pub const VIEW_DAYS: u16 = 6;
+pub const PLAN_DAYS: u16 = 9;
+
 /// `~` ends the names of one set of what is derived.
 pub const TRAITS: [(&str, &str); 3] = [
     (
@@ -82,7 +88,12 @@ impl Facts {
         events.filter(move |event| event.r#type == event_type)
     }
 
-    fn agreed(&self, purpose: &str) -> bool {
+    /// Times of events.
+    pub fn newest_first(&self) -> impl Iterator<Item = i64> {
+        self.events.iter().rev().map(at)
+    }
+
+    pub fn agreed(&self, purpose: &str) -> bool {
         // Personalization is allowed by these settings, e-mail is not.
         let decided = self.decided.get(purpose).copied();
         decided.unwrap_or(purpose == "personalization")

@@ -61,7 +61,7 @@ impl Rig {
             .unwrap();
         Self {
             service: Arc::new(service),
-            now_ms: now_ms(),
+            now_ms: attune_api::time::now_ms(),
         }
     }
 
