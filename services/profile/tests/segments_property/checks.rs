@@ -9,14 +9,14 @@ use attune_api::{
     },
     r#type::v1::subject::Id,
 };
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
 use proptest::prelude::*;
 use prost::Message as _;
 use tonic::Status;
 
 use crate::{
     model::{Derived, Facts, SEGMENTS, shown, value},
-    played::{DEADLINE, Played},
+    played::Played,
     steps::Op,
     support::Running,
 };
@@ -85,7 +85,7 @@ async fn served(played: &Played) {
     for profile in &played.people().await {
         let facts = played.facts(profile).await;
         for shop in &played.shops {
-            wait_until("the snapshot is as the profile", DEADLINE, async || {
+            wait_until("the snapshot is as the profile", PATIENCE, async || {
                 is_served(shop, profile, &facts).await
             })
             .await;

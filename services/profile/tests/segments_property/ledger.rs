@@ -12,6 +12,8 @@ pub type Ids = BTreeSet<String>;
 pub struct Ledger {
     /// Type and time by id.
     told: BTreeMap<String, (&'static str, i64)>,
+    /// When what is too old was dropped last.
+    pass_ms: i64,
 }
 
 impl Ledger {
@@ -19,8 +21,13 @@ impl Ledger {
         self.told.insert(id, (event_type, time_ms));
     }
 
-    /// When a pass was made over everybody.
+    /// When the last pass was made over everybody. What was told since stays until the
+    /// next, however old it is.
     pub fn dropped_at(&mut self, pass_ms: i64) {
+        if pass_ms == self.pass_ms {
+            return;
+        }
+        self.pass_ms = pass_ms;
         self.told.retain(|_, (event_type, time_ms)| {
             let days = if *event_type == "view" {
                 VIEW_DAYS

@@ -1,7 +1,7 @@
 //! A service, or two replicas on one database that take turns; declared on them what is
 //! to be kept up to date. Opens, waits and closes; takes no step.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use attune_api::profile::v1::{
     CreateEventTypeRequest, CreateTraitRequest, EventType, ListProfilesRequest, Profile, Trait,
@@ -9,16 +9,13 @@ use attune_api::profile::v1::{
 };
 use attune_profile::{Clock, Config};
 use attune_storage::{Value, args};
-use attune_testkit::{TestDatabase, wait_until};
+use attune_testkit::{PATIENCE, TestDatabase, wait_until};
 
 use crate::{
     ledger::Ledger,
     model::{EVENT_DAYS, HOUR, PLAN_DAYS, SEGMENTS, START, TRAITS, VIEW_DAYS},
     support::*,
 };
-
-/// On a busy machine too.
-pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Played {
     pub shops: Vec<Running>,
@@ -142,7 +139,7 @@ impl Played {
         let now_ms = self.now_ms();
         // A pass is made when an hour has gone by since the one before.
         let since_ms = now_ms - HOUR;
-        wait_until("what is too old is dropped", DEADLINE, async || {
+        wait_until("what is too old is dropped", PATIENCE, async || {
             self.fetch(PASS, args![since_ms]).await.is_some()
         })
         .await;
@@ -153,7 +150,7 @@ impl Played {
     }
 
     async fn until_none(&self, count: &'static str, arguments: Vec<Value>) {
-        wait_until("nothing is left to do", DEADLINE, async || {
+        wait_until("nothing is left to do", PATIENCE, async || {
             self.fetch(count, arguments.clone()).await == Some(0)
         })
         .await;
