@@ -13,15 +13,10 @@ mod process;
 pub mod shop;
 
 pub use api::{Answer, Api};
-pub use attune_testkit::wait_until;
+pub use attune_testkit::{PATIENCE, wait_until};
 pub use binary::repository;
 pub use deployment::{ADMIN_KEY, Deployment, Service, Topology};
 pub use process::attempt;
-
-use std::time::Duration;
-
-/// What anything may take that is expected to happen at once, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs one scenario on both topologies, as `name::in_one_process` and
 /// `name::in_five_processes`.

@@ -7,7 +7,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use attune_testkit::wait_until;
+use attune_testkit::{ReservedPort, wait_until};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
@@ -29,7 +29,8 @@ pub struct Plan {
 
 pub struct Process {
     plan: Plan,
-    address: String,
+    /// Its own also while it is away, so that it finds it free when it is back.
+    port: ReservedPort,
     child: Option<Child>,
 }
 
@@ -38,7 +39,7 @@ impl Process {
         std::fs::create_dir_all(&plan.directory).expect("the temporary directory is writable");
         let mut process = Self {
             plan,
-            address: "127.0.0.1:0".to_owned(),
+            port: ReservedPort::new(),
             child: None,
         };
         process.run().await;
@@ -47,7 +48,7 @@ impl Process {
 
     /// `http://host:port`
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address())
     }
 
     /// As `kill -9` does it: nothing is flushed, nobody is told.
@@ -113,7 +114,7 @@ impl Process {
                 "--services",
                 &plan.services,
                 "--listen",
-                &self.address,
+                &self.port.address().to_string(),
             ])
             .arg("--data-dir")
             .arg(plan.directory.join("data"))
@@ -131,8 +132,8 @@ impl Process {
         let ready = timeout(PATIENCE, ready_line(stdout)).await;
         self.child = Some(child);
         match ready {
-            Ok(Some(address)) => self.address = address,
-            Ok(None) => panic!("{} ended early:\n{}", self.plan.name, self.log()),
+            Ok(true) => {}
+            Ok(false) => panic!("{} ended early:\n{}", self.plan.name, self.log()),
             Err(_) => panic!("{} does not get ready:\n{}", self.plan.name, self.log()),
         }
     }
@@ -142,22 +143,21 @@ impl Process {
     }
 }
 
-/// The address in `attune is ready on http://ADDRESS (…)`. What comes later is read
-/// and dropped, so that the program never waits for a reader.
-async fn ready_line(stdout: tokio::process::ChildStdout) -> Option<String> {
+/// Whether `attune is ready on http://ADDRESS (…)` comes. What comes later is read and
+/// dropped, so that the program never waits for a reader.
+async fn ready_line(stdout: tokio::process::ChildStdout) -> bool {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some((_, rest)) = line.split_once("ready on http://") {
-            let address = rest.split_whitespace().next()?.to_owned();
+        if line.contains("ready on http://") {
             let mut stdout = lines.into_inner();
             tokio::spawn(async move {
                 let mut sink = Vec::new();
                 let _ = stdout.read_to_end(&mut sink).await;
             });
-            return Some(address);
+            return true;
         }
     }
-    None
+    false
 }
 
 /// Starts the program where it is expected to refuse: its exit code and what it said.

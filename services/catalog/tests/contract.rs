@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use attune_api::{
     catalog::v1::{
         BatchGetItemsRequest, CreateItemRequest, DeleteItemRequest, Item, ItemState,
@@ -14,7 +12,7 @@ use attune_api::{
     events::v1::log_entry::Change,
 };
 use attune_errors::{Reason, violations_of};
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
 use prost_types::FieldMask;
 use serde_json::json;
 use support::*;
@@ -464,11 +462,9 @@ async fn replicas_on_one_database_forget_what_another_changed() {
             .await
             .unwrap();
         assert_eq!(writer.get("t1").await.unwrap().price.unwrap().amount, price);
-        wait_until(
-            "the other replica sees it",
-            Duration::from_secs(5),
-            async || reader.get("t1").await.unwrap().price.unwrap().amount == price,
-        )
+        wait_until("the other replica sees it", PATIENCE, async || {
+            reader.get("t1").await.unwrap().price.unwrap().amount == price
+        })
         .await;
     }
     // Both write at once; both end up with what is stored.
@@ -478,19 +474,15 @@ async fn replicas_on_one_database_forget_what_another_changed() {
     );
     a.unwrap();
     b.unwrap();
-    wait_until(
-        "both agree with the database",
-        Duration::from_secs(5),
-        async || {
-            let listed = one.list("item.price == 20", 1).await.unwrap().len();
-            let stored = if listed == 1 { 20.0 } else { 10.0 };
-            let mut same = true;
-            for replica in [&one, &two] {
-                same &= replica.get("t1").await.unwrap().price.unwrap().amount == stored;
-            }
-            same
-        },
-    )
+    wait_until("both agree with the database", PATIENCE, async || {
+        let listed = one.list("item.price == 20", 1).await.unwrap().len();
+        let stored = if listed == 1 { 20.0 } else { 10.0 };
+        let mut same = true;
+        for replica in [&one, &two] {
+            same &= replica.get("t1").await.unwrap().price.unwrap().amount == stored;
+        }
+        same
+    })
     .await;
     one.stop().await;
     two.stop().await;

@@ -11,7 +11,7 @@ use std::{
 
 use attune_api::messaging::v1::{Content, DeliveryState};
 use attune_messaging::{Config, Tls};
-use attune_testkit::{TestDatabase, test_database_urls, wait_until};
+use attune_testkit::{ReservedPort, TestDatabase, test_database_urls, wait_until};
 use support::{App, PATIENCE, SmtpServer, certificate, config, plain};
 use tempfile::TempDir;
 
@@ -155,10 +155,8 @@ async fn attempts_come_to_an_end() {
 async fn a_server_that_is_away_gets_the_mail_when_it_is_back() {
     for database in test_database_urls("smtp_away").await {
         let folder = TempDir::new().unwrap();
-        let server = SmtpServer::start(folder.path(), &[]);
-        let port = server.port;
-        drop(server);
-        let app = App::start(database.url(), config(port)).await;
+        let port = ReservedPort::new();
+        let app = App::start(database.url(), config(port.port())).await;
         let sent = app.send(plain("ann@example.com")).await.unwrap();
         let waiting = app
             .wait_for(&sent.message_id, "an attempt failed", |it| {
@@ -168,7 +166,7 @@ async fn a_server_that_is_away_gets_the_mail_when_it_is_back() {
         assert_eq!(waiting.state(), DeliveryState::Queued);
         assert!(waiting.next_attempt_time.is_some());
 
-        let server = SmtpServer::start(folder.path(), &["--port", &port.to_string()]);
+        let server = SmtpServer::start(folder.path(), &["--port", &port.port().to_string()]);
         app.wait_for(&sent.message_id, "the mail is delivered", |it| {
             it.state() == DeliveryState::Delivered
         })

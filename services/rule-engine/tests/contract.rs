@@ -5,8 +5,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use attune_api::{
     json,
     profile::v1::Snapshot,
@@ -16,7 +14,7 @@ use attune_api::{
     },
     time,
 };
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
 use serde_json::json;
 use support::*;
 
@@ -377,11 +375,9 @@ async fn an_edit_of_another_replica_takes_effect_here() {
             .put_rule(rule("up", "item.id == \"e\"", boost(50.0)))
             .await
             .unwrap();
-        wait_until(
-            "the rule is in force",
-            Duration::from_secs(10),
-            async || replica.home(&stranger()).await[0] == "e",
-        )
+        wait_until("the rule is in force", PATIENCE, async || {
+            replica.home(&stranger()).await[0] == "e"
+        })
         .await;
     })
     .await;

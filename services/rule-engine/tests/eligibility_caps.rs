@@ -5,8 +5,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use attune_api::{
     profile::v1::{Basis, Snapshot},
     rules::v1::{
@@ -15,7 +13,7 @@ use attune_api::{
         UpdatePlacementRequest,
     },
 };
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
 use serde_json::json;
 use support::*;
 
@@ -181,8 +179,7 @@ async fn what_one_replica_records_the_others_hear_of() {
             let decision = decide(&engine, ANN).await;
             report(&engine, &decision, &[0, 1], OutcomeType::Exposure, "").await;
         }
-        let patience = Duration::from_secs(10);
-        wait_until("the exposures are heard of", patience, async || {
+        wait_until("the exposures are heard of", PATIENCE, async || {
             let ids = shown(&decide(&replica, ANN).await);
             ids[0] == "a" && ids[1] == "b"
         })

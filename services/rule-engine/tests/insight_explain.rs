@@ -236,7 +236,7 @@ async fn decisions_are_listed_the_newest_first_by_person_and_placement() {
     on_both("list", async |engine| {
         shop(&engine).await;
         // Chunks of several writers overlap.
-        let replica = (engine.system == "postgresql").then_some(engine.replica().await);
+        let replica = (engine.system == "postgres").then_some(engine.replica().await);
         let known = person(&[]);
         let mut made = Vec::new();
         for number in 0..60 {

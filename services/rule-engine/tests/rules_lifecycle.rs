@@ -6,15 +6,13 @@
 
 mod support;
 
-use std::time::Duration;
-
 use attune_api::rules::v1::{
     CreateRuleRequest, ListRuleVersionsRequest, ListRulesRequest, Rule, RuleState, RuleVersion,
     SourceKind, UpdateRuleRequest,
 };
 use attune_errors::Reason;
 use attune_storage::{Database, Migrations, resources::Table};
-use attune_testkit::{TestDatabase, test_database_urls, wait_until};
+use attune_testkit::{PATIENCE, TestDatabase, test_database_urls, wait_until};
 use prost_types::FieldMask;
 use support::*;
 
@@ -397,7 +395,7 @@ async fn rules_survive_a_restart_and_reach_other_replicas() {
             .await
             .unwrap_err();
         assert_eq!(fields(&overlapping), ["rule.action.pin.position"]);
-        wait_until("it was seen", Duration::from_secs(20), || async {
+        wait_until("it was seen", PATIENCE, || async {
             engine.home(&stranger()).await[0] == "c"
         })
         .await;

@@ -29,11 +29,24 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct LogServer {
     sources: Vec<LogSource>,
+    poll_interval: Duration,
 }
 
 impl LogServer {
     pub fn new(sources: Vec<LogSource>) -> Self {
-        Self { sources }
+        Self {
+            sources,
+            poll_interval: POLL_INTERVAL,
+        }
+    }
+
+    /// How often other processes' commits are looked for, in a database that others can
+    /// write to.
+    pub fn polling_every(self, poll_interval: Duration) -> Self {
+        Self {
+            poll_interval,
+            ..self
+        }
     }
 
     fn open(&self, request: &ReadLogRequest) -> Result<Reader, Fault> {
@@ -59,6 +72,7 @@ impl LogServer {
         };
         Ok(Reader {
             source: source.clone(),
+            poll_interval: self.poll_interval,
             changes,
             position: request.after_position,
             batch_max,
@@ -89,6 +103,7 @@ impl EventLogService for LogServer {
 /// One stream's place in a log.
 struct Reader {
     source: LogSource,
+    poll_interval: Duration,
     changes: watch::Receiver<i64>,
     position: i64,
     batch_max: u32,
@@ -125,7 +140,7 @@ impl Reader {
         }
         tokio::select! {
             changed = self.changes.changed() => changed.is_ok(),
-            () = tokio::time::sleep(POLL_INTERVAL) => true,
+            () = tokio::time::sleep(self.poll_interval) => true,
         }
     }
 

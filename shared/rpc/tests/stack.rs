@@ -12,6 +12,10 @@ use attune_rpc::{Actor, Caller, Channel, Internal, PeerToken, Workspace, system_
 use support::{Rig, TOKEN, Topology, ask, read, soon};
 use tonic::{Code, Request};
 
+/// A deadline that passes while a test waits, and before which a call has arrived, on a
+/// busy machine too.
+const REACHED: Duration = Duration::from_secs(2);
+
 const BOTH: [Topology; 2] = [Topology::InProcess, Topology::Tcp];
 
 fn caller() -> Caller {
@@ -23,13 +27,13 @@ async fn the_caller_arrives_with_workspace_request_id_and_deadline() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
         let caller = caller();
-        let request = caller.request_within(ask("describe"), Duration::from_secs(5));
+        let request = caller.request_within(ask("describe"), Duration::from_secs(60));
         let answer = rig.decisions().decide(request).await.unwrap().into_inner();
         let seen = &answer.placements[0];
         assert_eq!(seen.placement, "shop", "{topology:?}");
         assert_eq!(seen.decision_id, caller.request_id.as_str(), "{topology:?}");
         let left_ms: i64 = seen.strategy.parse().unwrap();
-        assert!((1..=5000).contains(&left_ms), "{topology:?}: {left_ms}");
+        assert!((1..=60_000).contains(&left_ms), "{topology:?}: {left_ms}");
     }
 }
 
@@ -53,11 +57,11 @@ async fn a_deadline_passes_on_and_never_grows() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
         let mut caller = caller();
-        caller.deadline = Some(Instant::now() + Duration::from_secs(2));
+        caller.deadline = Some(Instant::now() + Duration::from_secs(60));
         let request = caller.request_within(ask("describe"), Duration::from_secs(3600));
         let answer = rig.decisions().decide(request).await.unwrap().into_inner();
         let left_ms: i64 = answer.placements[0].strategy.parse().unwrap();
-        assert!((1..=2000).contains(&left_ms), "{topology:?}: {left_ms}");
+        assert!((1..=60_000).contains(&left_ms), "{topology:?}: {left_ms}");
     }
 }
 
@@ -80,7 +84,7 @@ async fn the_callers_trace_is_carried_on() {
 async fn a_call_that_hangs_ends_at_its_deadline_and_is_dropped_by_the_server() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
-        let request = caller().request_within(ask("hang"), Duration::from_millis(50));
+        let request = caller().request_within(ask("hang"), REACHED);
         let call = async { rig.decisions().decide(request).await };
         let status = soon("the call", call).await.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded, "{topology:?}");
@@ -97,7 +101,7 @@ async fn a_call_that_hangs_ends_at_its_deadline_and_is_dropped_by_the_server() {
 async fn a_stream_that_hangs_ends_at_its_deadline() {
     for topology in BOTH {
         let rig = Rig::new(topology).await;
-        let request = caller().request_within(read("hang"), Duration::from_millis(300));
+        let request = caller().request_within(read("hang"), REACHED);
         let mut log = rig.log().read_log(request).await.unwrap().into_inner();
         assert!(log.message().await.unwrap().is_some(), "{topology:?}");
         let status = soon("the stream", log.message()).await.unwrap_err();
@@ -317,9 +321,8 @@ async fn endless_streams_end_when_the_process_drains() {
 
 #[tokio::test]
 async fn a_peer_that_is_not_there_is_unavailable_by_name_and_found_when_it_comes() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let port = attune_testkit::ReservedPort::new();
+    let address = port.address();
     let terms = Internal::new(PeerToken::new(TOKEN).unwrap());
     let channel = Channel::tcp("catalog", &format!("http://{address}"), &terms).unwrap();
     let mut client =
@@ -336,11 +339,11 @@ async fn a_peer_that_is_not_there_is_unavailable_by_name_and_found_when_it_comes
         assert!(retry_after_of(&status).is_some());
     }
     assert!(
-        begin.elapsed() < Duration::from_secs(5),
+        begin.elapsed() < Duration::from_secs(20),
         "a peer that is down must not cost time"
     );
 
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let listener = port.listen();
     let routes = tonic::service::Routes::new(
         attune_api::rules::v1::decision_service_server::DecisionServiceServer::new(
             support::Probe::default(),

@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What anything may take that is expected to happen at once, on a busy machine: only a
+/// test that fails waits as long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Asks again and again until `condition` holds. Panics, naming `what` was waited
 /// for, when `deadline` passes before that.
 pub async fn wait_until<F>(what: &str, deadline: Duration, mut condition: impl FnMut() -> F)

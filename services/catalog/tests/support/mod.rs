@@ -3,8 +3,6 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its own part of it.
 
-use std::time::Duration;
-
 use attune_api::{
     catalog::v1::{
         BatchGetItemsRequest, BatchUpsertItemsRequest, BatchUpsertItemsResponse,
@@ -20,7 +18,7 @@ use attune_catalog::{Catalog, Config, MIGRATIONS};
 use attune_errors::{Reason, reason_of, violations_of};
 use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
-use attune_testkit::test_database_urls;
+use attune_testkit::{PATIENCE, test_database_urls};
 use prost::Message as _;
 use prost_types::FieldMask;
 use serde_json::Value as Json;
@@ -76,7 +74,7 @@ impl Running {
     }
 
     pub async fn stop(self) {
-        self.tasks.shutdown(Duration::from_secs(5)).await.unwrap();
+        self.tasks.shutdown(PATIENCE).await.unwrap();
         self.database.close().await;
     }
 

@@ -10,7 +10,8 @@ use attune_api::{
     r#type::v1::Scope,
 };
 use attune_errors::{Reason, metadata_of, reason_of, retry_after_of, violations_of};
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
+use futures::future::join_all;
 
 use crate::rig::{ADMIN, Rig, in_process, rigs, rigs_with, with_key};
 
@@ -163,7 +164,7 @@ async fn other_replicas_learn_of_keys() {
         let deleted = rig.access().delete_api_key(with_key(ADMIN, delete)).await;
         deleted.unwrap();
         let gone = || async { ask().await == 401 };
-        wait_until("the key is revoked", Duration::from_secs(10), gone).await;
+        wait_until("the key is revoked", PATIENCE, gone).await;
     }
 }
 
@@ -171,16 +172,27 @@ async fn other_replicas_learn_of_keys() {
 async fn a_key_over_its_rate_is_told_when_to_come_back() {
     for rig in rigs("rate").await {
         let key = create(&rig, ADMIN, &[Scope::Read], 1).await;
-        assert_eq!(personalize_as(&rig, &key.secret).await.status, 200);
-        let refused = personalize_as(&rig, &key.secret).await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.reason().as_str()),
-            (429, "RATE_LIMITED")
-        );
-        assert_eq!(refused.headers["retry-after"], "1");
-        let list = with_key(&key.secret, ListApiKeysRequest::default());
-        let status = rig.access().list_api_keys(list).await.unwrap_err();
-        assert!(retry_after_of(&status).is_some_and(|d| d <= Duration::from_secs(1)));
+        // One a second: on a slow machine several of them get in, but never all.
+        let calls = (0..20).map(|_| personalize_as(&rig, &key.secret));
+        let (taken, refused): (Vec<_>, Vec<_>) = join_all(calls)
+            .await
+            .into_iter()
+            .partition(|answer| answer.status == 200);
+        assert!(!taken.is_empty() && !refused.is_empty());
+        for refused in refused {
+            assert_eq!(
+                (refused.status.as_u16(), refused.reason().as_str()),
+                (429, "RATE_LIMITED")
+            );
+            assert_eq!(refused.headers["retry-after"], "1");
+        }
+        let lists = (0..20).map(|_| async {
+            let list = with_key(&key.secret, ListApiKeysRequest::default());
+            rig.access().list_api_keys(list).await.unwrap_err()
+        });
+        let refused = join_all(lists).await;
+        let waits: Vec<_> = refused.iter().filter_map(retry_after_of).collect();
+        assert!(!waits.is_empty() && waits.iter().all(|wait| *wait <= Duration::from_secs(1)));
         // Others are not held up.
         assert_eq!(personalize_as(&rig, ADMIN).await.status, 200);
     }

@@ -13,7 +13,7 @@ use attune_api::{
     r#type::v1::{Context, Scope, Subject, subject::Id},
 };
 use attune_errors::{Reason, reason_of, violations_of};
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
 use futures::StreamExt;
 use prost::Message;
 
@@ -223,7 +223,7 @@ async fn without_the_rule_engine_the_last_ranking_or_the_editors_choice_is_shown
     for rig in rigs("rules-down").await {
         ask(&rig, request("ann", vec![placement("home", 3)])).await;
         let learnt = || async { !rig.peers.calls("GetPlacement").is_empty() };
-        wait_until("the placement is read", Duration::from_secs(5), learnt).await;
+        wait_until("the placement is read", PATIENCE, learnt).await;
         for (mode, reason) in [
             (Mode::Down, "SERVICE_UNAVAILABLE"),
             (Mode::Hanging, "DEADLINE_EXCEEDED"),
@@ -299,6 +299,8 @@ async fn without_messaging_there_are_no_words() {
 
 #[tokio::test]
 async fn with_everything_hanging_the_answer_comes_in_time() {
+    // What is left of it for composing is enough on a busy machine too.
+    const DEADLINE: Duration = Duration::from_secs(4);
     for rig in rigs("all-hanging").await {
         for service in ["profile", "rule-engine", "catalog", "messaging"] {
             rig.peers.set(service, Mode::Hanging);
@@ -307,10 +309,10 @@ async fn with_everything_hanging_the_answer_comes_in_time() {
         let wanted = request("ann", vec![placement("home", 2)]);
         let answer = rig
             .personalization()
-            .personalize(within(Duration::from_secs(1), wanted))
+            .personalize(within(DEADLINE, wanted))
             .await;
         let response = answer.unwrap().into_inner();
-        assert!(began.elapsed() < Duration::from_secs(1));
+        assert!(began.elapsed() < DEADLINE);
         let expected = [
             ("profile", "DEADLINE_EXCEEDED"),
             ("rule-engine", "DEADLINE_EXCEEDED"),

@@ -8,7 +8,6 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use attune_api::{
@@ -27,8 +26,7 @@ use attune_vault::Masters;
 use tempfile::TempDir;
 use tonic::{Request, Status, service::RoutesBuilder};
 
-/// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use attune_testkit::PATIENCE;
 
 pub struct App {
     pub client: MessagingServiceClient<Channel>,

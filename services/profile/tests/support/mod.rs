@@ -3,8 +3,6 @@
 
 #![allow(dead_code)] // Each test binary uses its own part of it.
 
-use std::time::Duration;
-
 use attune_api::{
     json::{from_struct, to_struct},
     profile::v1::{
@@ -19,7 +17,7 @@ use attune_api::{
 use attune_profile::{Clock, Config, MIGRATIONS, Profile};
 use attune_rpc::{Actor, Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
-use attune_testkit::{TestDatabase, test_database_urls};
+use attune_testkit::{PATIENCE, TestDatabase, test_database_urls};
 use attune_vault::Masters;
 use prost::Message as _;
 use serde_json::Value as Json;
@@ -81,7 +79,7 @@ impl Running {
     }
 
     pub async fn stop(self) {
-        self.tasks.shutdown(Duration::from_secs(5)).await.unwrap();
+        self.tasks.shutdown(PATIENCE).await.unwrap();
         self.database.close().await;
     }
 

@@ -21,7 +21,7 @@ use tonic::Status;
 
 use super::Running;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = attune_testkit::PATIENCE;
 
 /// As `on_both`, at a time that the test sets.
 pub async fn on_both_at<F>(name: &str, now_ms: i64, test: F)

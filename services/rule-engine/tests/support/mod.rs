@@ -6,8 +6,6 @@
 mod edits;
 mod people;
 
-use std::time::Duration;
-
 use attune_api::{
     catalog::v1::{Item, ItemState, ItemType},
     events::v1::{
@@ -33,7 +31,7 @@ use attune_events::{LogServer, LogSource};
 use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_rule_engine::{Config, MIGRATIONS, RuleEngine};
 use attune_storage::{Database, LogRecord, Migrations, Tx};
-use attune_testkit::{TestDatabase, test_database_urls};
+use attune_testkit::{PATIENCE, TestDatabase, test_database_urls};
 pub use people::People;
 use prost::Message as _;
 use serde_json::Value as Json;
@@ -135,7 +133,7 @@ impl Running {
     }
 
     pub async fn stop(&self) {
-        self.tasks.shutdown(Duration::from_secs(10)).await.unwrap();
+        self.tasks.shutdown(PATIENCE).await.unwrap();
         self.database.close().await;
     }
 
@@ -166,9 +164,7 @@ impl Running {
             self.engine.has_handled("profile", profile).await;
             self.engine.has_handled("catalog", catalog).await;
         };
-        tokio::time::timeout(Duration::from_secs(20), both)
-            .await
-            .unwrap();
+        tokio::time::timeout(PATIENCE, both).await.unwrap();
     }
 
     pub async fn publish_items(&self, items: Vec<Item>) {

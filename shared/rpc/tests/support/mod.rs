@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // Each test binary uses its part of it.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use attune_api::{
     events::v1::{
@@ -22,6 +22,7 @@ use attune_rpc::{
     Caller, Channel, Health, Internal, MESSAGE_BYTES_MAX, PeerToken, ServeOptions, internal_router,
     serve,
 };
+use attune_testkit::PATIENCE;
 use futures::{Stream, StreamExt, stream};
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
@@ -233,8 +234,6 @@ pub fn read(behaviour: &str) -> ReadLogRequest {
         ..Default::default()
     }
 }
-
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Fails the test instead of hanging it.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
