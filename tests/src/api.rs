@@ -103,6 +103,13 @@ impl Api {
             .ok()
     }
 
+    /// As [`Api::put`], where the door may be closed or break off.
+    pub async fn try_put(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.attempt(Method::PUT, path, Some(body.to_string()))
+            .await
+            .ok()
+    }
+
     async fn attempt(
         &self,
         method: Method,
