@@ -38,6 +38,7 @@ impl Ledger {
         });
     }
 
+    /// Also those that were never taken.
     pub fn erased(&mut self, ids: &Ids) {
         self.told.retain(|id, _| !ids.contains(id));
     }
