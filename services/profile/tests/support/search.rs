@@ -1,6 +1,34 @@
-//! Looks for a value in every column of every table of a database.
+//! What is personal, and where to look for it: in every column of every table of a
+//! database, and in its files.
+
+#![allow(dead_code)] // Each test binary uses its own part of it.
+
+use std::path::PathBuf;
 
 use attune_storage::{Database, Sql, args};
+use attune_testkit::TestDatabase;
+
+/// Everything personal that tests of privacy send.
+pub const PERSONAL: [&str; 12] = [
+    "ann-the-user",
+    "ann@example.org",
+    "+436641234567",
+    "Annabel",
+    "Quellenhof",
+    "left-handed scissors",
+    "203.0.113.77",
+    "message-of-ann",
+    "Mozilla/5.0",
+    "browser-of-ann",
+    "annual-club",
+    "favourite-colour-teal",
+];
+
+/// Where a database of SQLite lies.
+pub fn folder_of(database: &TestDatabase) -> PathBuf {
+    let path = database.url().trim_start_matches("sqlite://");
+    PathBuf::from(path).parent().unwrap().to_owned()
+}
 
 /// Table, column and type of every column of every table.
 pub async fn columns(database: &Database, system: &str) -> Vec<(String, String, String)> {
