@@ -208,6 +208,9 @@ fn plan(name: &str, services: &str, directory: &TempDir, settings: &[(&str, &str
     let own = [
         ("telemetry.log_format", "json"),
         ("peers.token", PEER_TOKEN),
+        // On a busy machine every service has the time for its part; scenarios about
+        // services that have not set it lower.
+        ("gateway.personalize.deadline_default_ms", "30000"),
     ];
     let settings = own.iter().chain(settings);
     Plan {
