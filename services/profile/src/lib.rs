@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use attune_api::profile::v1::{
     audience_service_server::AudienceServiceServer, import_service_server::ImportServiceServer,
-    privacy_service_server::PrivacyServiceServer, profile_service_server::ProfileServiceServer,
-    schema_service_server::SchemaServiceServer, segment_service_server::SegmentServiceServer,
+    privacy_service_server::PrivacyServiceServer, schema_service_server::SchemaServiceServer,
+    segment_service_server::SegmentServiceServer,
 };
 use attune_events::LogSource;
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks};
@@ -64,9 +64,7 @@ impl Profile {
     /// Adds what it answers to a server.
     pub fn register(&self, routes: &mut tonic::service::RoutesBuilder) {
         let rpc = rpc::Rpc(self.0.clone());
-        let profile = ProfileServiceServer::new(rpc.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let profile = rpc::profile_server(rpc.clone());
         let schema = SchemaServiceServer::new(rpc.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

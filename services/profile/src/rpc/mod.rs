@@ -8,6 +8,8 @@ mod profile;
 mod schema;
 mod segments;
 
+pub use profile::profile_server;
+
 use std::sync::Arc;
 
 use attune_rpc::Caller;

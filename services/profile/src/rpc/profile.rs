@@ -6,10 +6,10 @@ use attune_api::profile::v1::{
     Consent, GetProfileRequest, GetSnapshotRequest, GetSnapshotResponse, IngestRequest,
     IngestResponse, IngestResult, ListEventsRequest, ListEventsResponse, ListProfilesRequest,
     ListProfilesResponse, LookupProfileRequest, Profile, SetConsentRequest,
-    profile_service_server::ProfileService,
+    profile_service_server::{ProfileService, ProfileServiceServer},
 };
-use attune_rpc::Caller;
-use tonic::{Request, Response, Status};
+use attune_rpc::{Answer, Caller, Hot, MESSAGE_BYTES_MAX, answer_unary};
+use tonic::{Request, Response, Status, body::Body};
 
 use super::{Rpc, answer, traceparent};
 use crate::{
@@ -20,6 +20,21 @@ use crate::{
         read,
     },
 };
+
+const GET_SNAPSHOT: &str = "/attune.profile.v1.ProfileService/GetSnapshot";
+
+/// The generated server, but for the one call that every personalized answer makes.
+pub fn profile_server(
+    rpc: Rpc,
+) -> Hot<ProfileServiceServer<Rpc>, impl Fn(http::Request<Body>) -> Answer + Clone> {
+    let generated = ProfileServiceServer::new(rpc.clone())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Hot::new(generated, GET_SNAPSHOT, move |request| {
+        let rpc = rpc.clone();
+        Box::pin(async move { Ok(answer_unary(request, |m| rpc.get_snapshot(m)).await) })
+    })
+}
 
 #[tonic::async_trait]
 impl ProfileService for Rpc {

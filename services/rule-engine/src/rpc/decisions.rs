@@ -13,15 +13,14 @@ use attune_api::rules::v1::{
     decision_service_server::SERVICE_NAME,
 };
 use attune_errors::Fault;
-use attune_rpc::{Caller, MESSAGE_BYTES_MAX};
+use attune_rpc::{Caller, answer_unary};
 use tokio::task::spawn_blocking;
 use tonic::{
     Request, Response, Status,
     body::Body,
     codegen::{BoxFuture, Service},
-    server::{Grpc, NamedService},
+    server::NamedService,
 };
-use tonic_prost::ProstCodec;
 
 use crate::{
     convert::wire::Written,
@@ -52,16 +51,13 @@ impl Service<http::Request<Body>> for Decisions {
         let path = request.uri().path();
         match path.rsplit('/').next() {
             Some("Decide") => Box::pin(async move {
-                let method = tower::service_fn(|r| decide(&service.decider, r));
-                Ok(server::<Written, _>().unary(method, request).await)
+                Ok(answer_unary(request, |request| decide(&service.decider, request)).await)
             }),
             Some("RecordOutcomes") => Box::pin(async move {
-                let method = tower::service_fn(|r| record(service.outcomes.clone(), r));
-                Ok(server().unary(method, request).await)
+                Ok(answer_unary(request, |request| record(&service.outcomes, request)).await)
             }),
             Some("GetDecision") => Box::pin(async move {
-                let method = tower::service_fn(|r| get(service.outcomes.clone(), r));
-                Ok(server().unary(method, request).await)
+                Ok(answer_unary(request, |request| get(&service.outcomes, request)).await)
             }),
             _ => {
                 let unknown = Status::from(Fault::method_unknown(path)).into_http();
@@ -69,14 +65,6 @@ impl Service<http::Request<Body>> for Decisions {
             }
         }
     }
-}
-
-fn server<A, Q>() -> Grpc<ProstCodec<A, Q>>
-where
-    A: prost::Message + Send + 'static,
-    Q: prost::Message + Default + Send + 'static,
-{
-    Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 async fn decide(
@@ -99,7 +87,7 @@ async fn decide(
 }
 
 async fn record(
-    outcomes: Arc<Outcomes>,
+    outcomes: &Outcomes,
     request: Request<RecordOutcomesRequest>,
 ) -> Result<Response<RecordOutcomesResponse>, Status> {
     let caller = Caller::of(&request)?;
@@ -111,7 +99,7 @@ async fn record(
 }
 
 async fn get(
-    outcomes: Arc<Outcomes>,
+    outcomes: &Outcomes,
     request: Request<GetDecisionRequest>,
 ) -> Result<Response<Decision>, Status> {
     let caller = Caller::of(&request)?;
