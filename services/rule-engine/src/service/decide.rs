@@ -32,7 +32,7 @@ use crate::{
         items::{ItemIndex, Items},
         models::Models,
         plan::{PlacementPlan, RuleBase},
-        subject::{self, LazySubject, RecentItem},
+        subject::{self, Behaviour, LazySubject, Wanted},
         token::{self, TokenKey},
     },
     error::Error,
@@ -50,8 +50,7 @@ pub struct Decider {
 #[derive(Default)]
 struct Reused {
     scratch: Scratch,
-    recent: Vec<RecentItem>,
-    bought: Vec<RecentItem>,
+    behaviour: Behaviour,
 }
 
 thread_local! {
@@ -302,7 +301,12 @@ fn make_with(
     stages: &mut impl Stages,
 ) -> Result<Made, Error> {
     let Question { state, request, .. } = question;
-    let subject = subject::read(&request.snapshot, items, &mut reused.recent)
+    let reads_purchases = question.asks.iter().any(|ask| ask.plan.reads_purchases());
+    let wanted = match reads_purchases {
+        true => Wanted::Purchases,
+        false => Wanted::Recent,
+    };
+    let subject = subject::read(&request.snapshot, items, wanted, &mut reused.behaviour)
         .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
     // Who wants what everybody gets is told from nobody, neither by what they are at nor
     // by chance; only the time and the language of the answer stay.
@@ -317,11 +321,6 @@ fn make_with(
         true => plain.as_ref(),
         false => request.context.as_ref(),
     };
-    reused.bought.clear();
-    if question.asks.iter().any(|ask| ask.plan.reads_purchases()) {
-        subject::purchases(&request.snapshot, items, &mut reused.bought)
-            .map_err(|fault| Violations::of("snapshot", fault.to_string()))?;
-    }
     let sent = request.placements.iter();
     let asks = question.asks.iter().zip(sent).zip(question.ids);
     let asks: Vec<PlacementAsk> = asks
@@ -371,8 +370,8 @@ fn make_with(
             now_ms,
             locale: context.map_or("", |context| &context.locale),
             subject,
-            recent: &reused.recent,
-            bought: &reused.bought,
+            recent: &reused.behaviour.recent,
+            bought: &reused.behaviour.bought,
             scope: &scope,
             cart: &indexes(items, context.map_or(&[], |c| &c.cart_item_ids)),
             page_item: page_item(items, context),

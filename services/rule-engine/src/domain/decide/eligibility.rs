@@ -43,7 +43,8 @@ impl Placement<'_> {
             Some(BY_REQUEST) => return Err(Cause::ExcludedByRequest),
             Some(_) => return Err(Cause::AlreadyThere),
         }
-        if let Some(cause) = self.past.keeps_out(index) {
+        let kept_out = self.past.keeps_out(self.scene, self.request.now_ms, index);
+        if let Some(cause) = kept_out {
             return Err(cause);
         }
         if !self.filters.request_holds(items, index) {

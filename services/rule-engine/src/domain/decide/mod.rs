@@ -327,7 +327,7 @@ impl<'a> Placement<'a> {
         self.strategy = strategy;
         self.filters = filters_of(self.scene, self.request, self.ask, strategy);
         let plan = &self.ask.plan;
-        self.past.begin(self.scene, self.request, plan, strategy);
+        self.past.begin(self.request, plan, strategy);
     }
 
     /// Whether the strategy at work is the placement's own.

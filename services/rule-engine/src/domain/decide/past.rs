@@ -19,9 +19,11 @@ const CAPPED: u32 = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    /// Items that are not due again, of whatever was bought: the same for every
-    /// placement of a request, and looked up when the first of them asks.
+    /// Where the items that were bought are in `bought_ms`: the same for every placement
+    /// of a request, and put down when the first of them asks.
     bought: Places,
+    /// When each was bought last.
+    bought_ms: Vec<i64>,
     is_bought_known: bool,
     /// The strategy at work keeps them out.
     keeps_bought: bool,
@@ -68,18 +70,12 @@ impl Past {
     }
 
     /// For a strategy at work in a placement.
-    pub fn begin(
-        &mut self,
-        scene: &Scene<'_>,
-        request: &Request<'_>,
-        plan: &PlacementPlan,
-        strategy: &StrategyPlan,
-    ) {
+    pub fn begin(&mut self, request: &Request<'_>, plan: &PlacementPlan, strategy: &StrategyPlan) {
         self.kept_out.clear();
         self.worn.clear();
         self.keeps_bought = !strategy.eligibility.allow_bought;
         if self.keeps_bought && !self.is_bought_known {
-            self.look_up_bought(scene, request);
+            self.look_up_bought(request);
         }
         let Some(history) = request.history else {
             return;
@@ -97,12 +93,13 @@ impl Past {
     }
 
     /// Why the item is kept from the person, if it is.
-    pub fn keeps_out(&self, index: ItemIndex) -> Option<Cause> {
-        if self.keeps_bought && !self.bought.is_empty() && self.bought.contains(index) {
+    pub fn keeps_out(&self, scene: &Scene<'_>, now_ms: i64, index: ItemIndex) -> Option<Cause> {
+        // Of all that was bought, only what comes up is asked whether it is due.
+        if self.keeps_bought
+            && let Some(bought_ms) = self.bought_ms(index)
+            && !is_due(scene, index, now_ms.saturating_sub(bought_ms))
+        {
             return Some(Cause::AlreadyBought);
-        }
-        if self.kept_out.is_empty() {
-            return None;
         }
         Some(match self.kept_out.get(index)? {
             DISMISSED => Cause::Dismissed,
@@ -119,14 +116,25 @@ impl Past {
         self.worn.of(index)
     }
 
-    fn look_up_bought(&mut self, scene: &Scene<'_>, request: &Request<'_>) {
+    fn bought_ms(&self, index: ItemIndex) -> Option<i64> {
+        let at = self.bought.get(index)?;
+        Some(self.bought_ms[at as usize])
+    }
+
+    fn look_up_bought(&mut self, request: &Request<'_>) {
         self.is_bought_known = true;
         self.bought.clear();
+        self.bought_ms.clear();
         let events = request.bought.iter().map(|past| (past.item, past.time_ms));
         let tokens = request.history.into_iter().flat_map(History::converted);
         for (item, time_ms) in events.chain(tokens) {
-            if !is_due(scene, item, request.now_ms.saturating_sub(time_ms)) {
-                self.bought.get_or_insert(item, 0);
+            let next = self.bought_ms.len() as u32;
+            match self.bought.get_or_insert(item, next) {
+                Some(at) => {
+                    let latest_ms = &mut self.bought_ms[at as usize];
+                    *latest_ms = time_ms.max(*latest_ms);
+                }
+                None => self.bought_ms.push(time_ms),
             }
         }
     }

@@ -43,12 +43,12 @@ impl Places {
     }
 
     pub fn get(&self, index: ItemIndex) -> Option<u32> {
+        // Most are empty in most decisions.
+        if self.held == 0 {
+            return None;
+        }
         let cell = &self.cells[self.seek(index)];
         (cell.generation == self.generation).then_some(cell.position)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.held == 0
     }
 
     pub fn contains(&self, index: ItemIndex) -> bool {

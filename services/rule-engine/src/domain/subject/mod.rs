@@ -39,14 +39,35 @@ pub struct Subject<'a> {
 #[error("is not a serialized snapshot")]
 pub struct Unreadable;
 
-/// Reads a snapshot; `recent` is cleared and filled with what the person did with
-/// items that have an index.
+/// What a snapshot tells of a person and items that have an index, the newest first.
+/// Reused from one request to the next.
+#[derive(Debug, Default)]
+pub struct Behaviour {
+    /// What they did lately.
+    pub recent: Vec<RecentItem>,
+    /// Every purchase, where that was asked for.
+    pub bought: Vec<RecentItem>,
+    /// Of the event being read.
+    items: Vec<ItemIndex>,
+}
+
+/// How much of a history is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// What was done lately.
+    Recent,
+    /// Besides, every purchase: only decisions about what was bought need them.
+    Purchases,
+}
+
+/// Reads a snapshot once; what `behaviour` held before is forgotten.
 pub fn read<'a>(
     bytes: &'a [u8],
     items: &Items,
-    recent: &mut Vec<RecentItem>,
+    wanted: Wanted,
+    behaviour: &mut Behaviour,
 ) -> Result<Subject<'a>, Unreadable> {
-    recent.clear();
+    behaviour.clear();
     let mut subject = Subject {
         profile_id: "",
         basis: Basis::Full,
@@ -61,110 +82,65 @@ pub fn read<'a>(
                     _ => Basis::Full,
                 };
             }
-            (5, Field::Bytes(event)) if recent.len() < RECENT_ITEMS_MAX => {
-                read_event(event, items, recent)?;
-            }
+            (5, Field::Bytes(event)) => behaviour.read_event(event, items, wanted)?,
             _ => {}
         }
     }
     if subject.basis != Basis::Full {
-        recent.clear();
+        behaviour.clear();
     }
     Ok(subject)
 }
 
-/// Every purchase in a snapshot of items that have an index, the newest first. A pass of
-/// its own, since only decisions about what was bought need it.
-pub fn purchases(
-    bytes: &[u8],
-    items: &Items,
-    bought: &mut Vec<RecentItem>,
-) -> Result<(), Unreadable> {
-    bought.clear();
-    let mut basis = 0;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match field(&mut rest)? {
-            (2, Field::Number(number)) => basis = number as i32,
-            (5, Field::Bytes(event)) => read_purchase(event, items, bought)?,
-            _ => {}
-        }
+impl Behaviour {
+    fn clear(&mut self) {
+        self.recent.clear();
+        self.bought.clear();
     }
-    if [Basis::ContextOnly as i32, Basis::NotPersonalized as i32].contains(&basis) {
-        bought.clear();
-    }
-    Ok(())
-}
 
-fn read_purchase(
-    bytes: &[u8],
-    items: &Items,
-    bought: &mut Vec<RecentItem>,
-) -> Result<(), Unreadable> {
-    let (mut is_purchase, mut time_ms) = (false, 0);
-    let start = bought.len();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match field(&mut rest)? {
-            (1, Field::Bytes(event_type)) => {
-                is_purchase = Signal::of_event(text(event_type)?) == Some(Signal::Purchase);
-                // Written first: what is no purchase is not read on.
-                if !is_purchase {
-                    return Ok(());
+    fn read_event(
+        &mut self,
+        bytes: &[u8],
+        items: &Items,
+        wanted: Wanted,
+    ) -> Result<(), Unreadable> {
+        let room = RECENT_ITEMS_MAX - self.recent.len();
+        if room == 0 && wanted == Wanted::Recent {
+            return Ok(());
+        }
+        let (mut signal, mut time_ms) = (None, 0);
+        self.items.clear();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match field(&mut rest)? {
+                (1, Field::Bytes(event_type)) => {
+                    signal = Signal::of_event(text(event_type)?);
+                    // Written first: what says nothing is not read on.
+                    if !(signal == Some(Signal::Purchase) || signal.is_some() && room > 0) {
+                        return Ok(());
+                    }
                 }
-            }
-            (2, Field::Number(time)) => time_ms = time as i64,
-            (3, Field::Bytes(id)) => {
-                let item = items.index_of(text(id)?);
-                bought.extend(item.map(|item| RecentItem {
-                    signal: Signal::Purchase,
-                    item,
-                    time_ms: 0,
-                }));
-            }
-            _ => {}
-        }
-    }
-    if !is_purchase {
-        bought.truncate(start);
-    }
-    for purchase in &mut bought[start..] {
-        purchase.time_ms = time_ms;
-    }
-    Ok(())
-}
-
-fn read_event(bytes: &[u8], items: &Items, recent: &mut Vec<RecentItem>) -> Result<(), Unreadable> {
-    let mut signal = None;
-    let mut time_ms = 0;
-    let start = recent.len();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match field(&mut rest)? {
-            (1, Field::Bytes(event_type)) => signal = Signal::of_event(text(event_type)?),
-            (2, Field::Number(time)) => time_ms = time as i64,
-            (3, Field::Bytes(id)) if recent.len() < RECENT_ITEMS_MAX => {
-                if let Some(item) = items.index_of(text(id)?) {
-                    recent.push(RecentItem {
-                        signal: Signal::View,
-                        item,
-                        time_ms,
-                    });
+                (2, Field::Number(time)) => time_ms = time as i64,
+                (3, Field::Bytes(id)) if wanted == Wanted::Purchases || self.items.len() < room => {
+                    self.items.extend(items.index_of(text(id)?));
                 }
-            }
-            _ => {}
-        }
-    }
-    match signal {
-        Some(signal) => {
-            for item in &mut recent[start..] {
-                item.signal = signal;
-                item.time_ms = time_ms;
+                _ => {}
             }
         }
-        None => recent.truncate(start),
+        let Some(signal) = signal else {
+            return Ok(());
+        };
+        let done = self.items.iter().map(|item| RecentItem {
+            signal,
+            item: *item,
+            time_ms,
+        });
+        self.recent.extend(done.clone().take(room));
+        if signal == Signal::Purchase && wanted == Wanted::Purchases {
+            self.bought.extend(done);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -218,11 +194,13 @@ mod tests {
     #[test]
     fn recent_items_come_newest_first_and_only_those_that_say_something() {
         let items = items(&["a", "b"]);
-        let mut recent = Vec::new();
+        let mut behaviour = Behaviour::default();
         let bytes = snapshot(Basis::Full);
-        let subject = read(&bytes, &items, &mut recent).unwrap();
+        let subject = read(&bytes, &items, Wanted::Recent, &mut behaviour).unwrap();
         assert_eq!((subject.profile_id, subject.basis), ("p", Basis::Full));
-        let found: Vec<_> = recent
+        assert!(behaviour.bought.is_empty());
+        let found: Vec<_> = behaviour
+            .recent
             .iter()
             .map(|r| (r.signal, r.item, r.time_ms))
             .collect();
@@ -237,30 +215,35 @@ mod tests {
     #[test]
     fn purchases_are_all_read_with_their_times() {
         let items = items(&["a", "b"]);
-        let mut bought = vec![];
-        purchases(&snapshot(Basis::Full), &items, &mut bought).unwrap();
-        let found: Vec<_> = bought.iter().map(|b| (b.item, b.time_ms)).collect();
-        assert_eq!(found, [(1, 30), (0, 30)]);
-        let mut event = event("purchase", 1, &["a"]);
-        event.item_ids = vec!["a".into(); 200];
+        let mut behaviour = Behaviour::default();
+        let mut read_all = |bytes: &[u8]| {
+            read(bytes, &items, Wanted::Purchases, &mut behaviour).unwrap();
+            let bought = behaviour.bought.iter().map(|b| (b.item, b.time_ms));
+            (bought.collect::<Vec<_>>(), behaviour.recent.len())
+        };
+        assert_eq!(
+            read_all(&snapshot(Basis::Full)),
+            (vec![(1, 30), (0, 30)], 3)
+        );
+        let mut many = event("purchase", 2, &["a"]);
+        many.item_ids = vec!["a".into(); 200];
         let many = Snapshot {
-            recent_events: vec![event],
+            recent_events: vec![many, event("view", 1, &["b"]), event("purchase", 0, &["b"])],
             ..Default::default()
         };
-        purchases(&many.encode_to_vec(), &items, &mut bought).unwrap();
-        assert_eq!(bought.len(), 200);
+        let (bought, recent_count) = read_all(&many.encode_to_vec());
+        assert_eq!((bought.len(), recent_count), (201, RECENT_ITEMS_MAX));
+        assert_eq!(bought[200], (1, 0));
     }
 
     #[test]
     fn without_consent_nothing_personal_is_read() {
-        let mut recent = Vec::new();
+        let mut behaviour = Behaviour::default();
         for basis in [Basis::ContextOnly, Basis::NotPersonalized] {
-            let bytes = snapshot(basis);
-            let subject = read(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
+            let (bytes, items) = (snapshot(basis), items(&["a", "b"]));
+            let subject = read(&bytes, &items, Wanted::Purchases, &mut behaviour).unwrap();
             assert_eq!(subject.basis, basis);
-            assert!(recent.is_empty());
-            purchases(&bytes, &items(&["a", "b"]), &mut recent).unwrap();
-            assert!(recent.is_empty());
+            assert!(behaviour.recent.is_empty() && behaviour.bought.is_empty());
         }
     }
 
@@ -324,16 +307,17 @@ mod tests {
 
     #[test]
     fn no_bytes_are_a_stranger_and_garbage_is_refused() {
-        let mut recent = Vec::new();
+        let mut behaviour = Behaviour::default();
         let items = Items::default();
-        assert_eq!(read(b"", &items, &mut recent).unwrap().profile_id, "");
+        let mut read = |bytes| read(bytes, &items, Wanted::Recent, &mut behaviour);
+        assert_eq!(read(b"").unwrap().profile_id, "");
         for garbage in [
             &b"\xff\xff\xff"[..],
             b"\x0a\x09abc",
             b"\x0b",
             b"\x0a\x01\xff",
         ] {
-            assert_eq!(read(garbage, &items, &mut recent), Err(Unreadable));
+            assert_eq!(read(garbage), Err(Unreadable));
         }
     }
 }
