@@ -3,7 +3,7 @@
 use attune_api::catalog::v1::ItemState;
 
 use super::{ItemIndex, Placement, trace::Cause};
-use crate::domain::{audience::speaks, plan::RuleAction, projected::Projected};
+use crate::domain::{audience::speaks, projected::Projected};
 
 /// In `blocked`: why an item is shown nowhere (any more) in an answer.
 pub(super) const BY_REQUEST: u32 = 0;
@@ -86,10 +86,10 @@ impl Placement<'_> {
 
     /// The first of the active rules that keeps the item out.
     fn kept_out_by(&self, index: ItemIndex) -> Option<u16> {
-        let mut active = self.active.iter();
-        let found = active.position(|rule| {
-            rule.action == RuleAction::Exclude && super::targets(rule, self.scene.items, index)
-        });
-        found.map(|rule| rule as u16)
+        let mut excluding = self.excluding.iter().copied();
+        excluding.find(|number| {
+            let rule = self.active[usize::from(*number)];
+            super::targets(rule, self.scene.items, index)
+        })
     }
 }

@@ -208,7 +208,10 @@ pub fn decide(
         .zip(SHOWN..)
         .map(|(ask, mark)| {
             let active = active_rules(scene, request, ask, &scratch.holding);
+            let excluding = active.iter().zip(0..);
+            let excluding = excluding.filter(|(rule, _)| rule.action == RuleAction::Exclude);
             let mut placement = Placement {
+                excluding: excluding.map(|(_, number)| number).collect(),
                 scene,
                 request,
                 ask,
@@ -236,6 +239,9 @@ struct Placement<'a> {
     /// The one at work: the placement's own or one that it falls back to.
     strategy: &'a StrategyPlan,
     active: &'a [&'a Arc<RulePlan>],
+    /// Those of the active rules that keep items out, by their numbers: every item that
+    /// comes up is held against them.
+    excluding: SmallVec<[u16; 4]>,
     filters: Filters<'a>,
     pool: &'a mut Pool,
     blocked: &'a mut Places,
