@@ -1,6 +1,8 @@
 //! Sources that follow an item to its neighbours: by purchases, by likeness, by views,
 //! from the basket, from one item that is named, and from segments to what they like.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::{
@@ -24,12 +26,26 @@ const LIKENESS_WEIGHT: f32 = 0.8;
 const SUBSTITUTE_WEIGHT: f32 = 0.2;
 const SEGMENTS_MAX: usize = 8;
 
+/// What is followed from the seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trail {
+    Purchases,
+    Likeness,
+    Views,
+    Complements,
+    Segments,
+}
+
 /// Memory for following neighbours.
 #[derive(Default)]
 pub(in super::super) struct Workspace {
     found: Vec<Found>,
     places: Places,
     ranked: Vec<(Rank, u32)>,
+    /// What was found in this request, list after list, each with its best first.
+    best: Vec<Found>,
+    /// Trails that need not be followed again for another placement.
+    followed: SmallVec<[Followed; 8]>,
     /// Items that this answer has named, so that two rows do not name the same.
     named: SmallVec<[ItemIndex; 4]>,
     /// Of the source at work, where filters let few items through.
@@ -40,6 +56,8 @@ impl Workspace {
     /// A new request begins.
     pub fn begin(&mut self) {
         self.named.clear();
+        self.followed.clear();
+        self.best.clear();
     }
 
     fn clear(&mut self) {
@@ -66,8 +84,8 @@ impl Workspace {
         }
     }
 
-    /// So many of the best; what is beyond is not sorted.
-    pub(super) fn best_first(&mut self, max: usize) -> impl Iterator<Item = Found> + '_ {
+    /// Puts so many of the best of what was found last into `best`, and says where.
+    fn keep_best(&mut self, max: usize) -> Range<usize> {
         let ranked = &mut self.ranked;
         ranked.clear();
         ranked.extend(self.found.iter().map(Found::rank).zip(0..));
@@ -76,9 +94,20 @@ impl Workspace {
             ranked.truncate(max);
         }
         ranked.sort_unstable_by_key(|(rank, _)| *rank);
-        let found = &self.found;
-        ranked.iter().map(|(_, at)| found[*at as usize])
+        let start = self.best.len();
+        let found = ranked.iter().map(|(_, at)| self.found[*at as usize]);
+        self.best.extend(found);
+        start..self.best.len()
     }
+}
+
+/// A trail, from where it was followed and what came of it.
+struct Followed {
+    trail: Trail,
+    /// What the placement is about; everything else is the same for all of a request.
+    about: Option<ItemIndex>,
+    max: usize,
+    best: Range<usize>,
 }
 
 /// The higher sum first and among equals the lower item, in a number; sums are never
@@ -108,10 +137,42 @@ struct Seed {
 
 type Seeds = SmallVec<[Seed; 12]>;
 
+/// At most so many of what a trail leads to, the best first. Followed once for all
+/// placements of a request that are about the same.
+pub(super) fn follow<'w>(
+    placement: &Placement<'_>,
+    workspace: &'w mut Workspace,
+    trail: Trail,
+    max: usize,
+) -> &'w [Found] {
+    let about = placement.ask.item;
+    let mut followed = workspace.followed.iter();
+    let known = followed.find(|of| (of.trail, of.about, of.max) == (trail, about, max));
+    let best = known.map(|of| of.best.clone());
+    let best = best.unwrap_or_else(|| {
+        workspace.clear();
+        match trail {
+            Trail::Purchases => purchases(placement, workspace),
+            Trail::Likeness => likeness(placement, workspace),
+            Trail::Views => views(placement, workspace),
+            Trail::Complements => complements(placement, workspace),
+            Trail::Segments => segments(placement, workspace),
+        }
+        let best = workspace.keep_best(max);
+        workspace.followed.push(Followed {
+            trail,
+            about,
+            max,
+            best: best.clone(),
+        });
+        best
+    });
+    &workspace.best[best]
+}
+
 /// What those bought who bought the seeds.
-pub(super) fn purchases(placement: &Placement<'_>, workspace: &mut Workspace) {
+fn purchases(placement: &Placement<'_>, workspace: &mut Workspace) {
     let bought = &placement.scene.models.bought;
-    workspace.clear();
     for seed in seeds(placement, |signal| signal != Signal::View) {
         for (index, strength) in bought.neighbours(seed.lead.item) {
             workspace.note(index, strength * seed.weight, Some(seed.lead));
@@ -120,8 +181,7 @@ pub(super) fn purchases(placement: &Placement<'_>, workspace: &mut Workspace) {
 }
 
 /// What is like the seeds.
-pub(super) fn likeness(placement: &Placement<'_>, workspace: &mut Workspace) {
-    workspace.clear();
+fn likeness(placement: &Placement<'_>, workspace: &mut Workspace) {
     for seed in seeds(placement, |_| true) {
         for &(index, share) in alike(placement, seed.lead.item).iter() {
             workspace.note(index, share * seed.weight, Some(seed.lead));
@@ -130,9 +190,8 @@ pub(super) fn likeness(placement: &Placement<'_>, workspace: &mut Workspace) {
 }
 
 /// What those viewed who viewed the seeds.
-pub(super) fn views(placement: &Placement<'_>, workspace: &mut Workspace) {
+fn views(placement: &Placement<'_>, workspace: &mut Workspace) {
     let viewed = &placement.scene.models.viewed;
-    workspace.clear();
     for seed in seeds(placement, |signal| signal == Signal::View) {
         for (index, strength) in viewed.neighbours(seed.lead.item) {
             workspace.note(index, strength * seed.weight, Some(seed.lead));
@@ -141,8 +200,13 @@ pub(super) fn views(placement: &Placement<'_>, workspace: &mut Workspace) {
 }
 
 /// What goes with one item that the person viewed lately, the latest that leads to
-/// enough. One alone, so that the whole row can be named after it.
-pub(super) fn one_view(placement: &Placement<'_>, workspace: &mut Workspace) {
+/// enough. One alone, so that the whole row can be named after it, and therefore followed
+/// for each placement anew.
+pub(super) fn one_view<'w>(
+    placement: &Placement<'_>,
+    workspace: &'w mut Workspace,
+    max: usize,
+) -> &'w [Found] {
     let mut best: Option<(usize, Lead)> = None;
     for lead in to_name(placement, workspace) {
         follow_one(placement, workspace, lead);
@@ -161,6 +225,8 @@ pub(super) fn one_view(placement: &Placement<'_>, workspace: &mut Workspace) {
         follow_one(placement, workspace, lead);
         workspace.named.push(lead.item);
     }
+    let best = workspace.keep_best(max);
+    &workspace.best[best]
 }
 
 /// The latest views, those that no other row is named after first.
@@ -194,12 +260,11 @@ fn follow_one(placement: &Placement<'_>, workspace: &mut Workspace, lead: Lead) 
 }
 
 /// What is bought with the basket and is no more of the same.
-pub(super) fn complements(placement: &Placement<'_>, workspace: &mut Workspace) {
+fn complements(placement: &Placement<'_>, workspace: &mut Workspace) {
     let (items, cart) = (placement.scene.items, placement.request.cart);
     let bought = &placement.scene.models.bought;
     let leaf_of = |index| Some(items.leaf_of(index)).filter(|leaf| *leaf != NO_CATEGORY);
     let leaves: SmallVec<[u32; 16]> = cart.iter().filter_map(|item| leaf_of(*item)).collect();
-    workspace.clear();
     for &item in cart
         .iter()
         .rev()
@@ -223,9 +288,8 @@ pub(super) fn complements(placement: &Placement<'_>, workspace: &mut Workspace) 
 
 /// What people of the person's segments like more than others do; each segment counts
 /// alike.
-pub(super) fn segments(placement: &Placement<'_>, workspace: &mut Workspace) {
+fn segments(placement: &Placement<'_>, workspace: &mut Workspace) {
     let affinity = &placement.scene.models.affinity;
-    workspace.clear();
     let attune_expr::Value::Texts(segments) = placement.request.scope.segments() else {
         return;
     };

@@ -21,6 +21,7 @@ use crate::domain::{
 };
 pub(super) use few::best_first;
 pub(super) use follow::Workspace;
+use follow::{Found, Trail};
 
 const RECENTLY_VIEWED_MAX: usize = 20;
 
@@ -66,29 +67,15 @@ fn collect_one(
         } => changed::take_dropped(&mut ranked, *window_ms, *share_min),
         SourceKind::BackInStock { window_ms } => changed::take_restocked(&mut ranked, *window_ms),
         SourceKind::BuyAgain => again::take_due(&mut ranked),
-        SourceKind::AlsoBought => {
-            follow::purchases(ranked.placement, workspace);
-            ranked.take_found(workspace);
-        }
-        SourceKind::Similar => {
-            follow::likeness(ranked.placement, workspace);
-            ranked.take_found(workspace);
-        }
-        SourceKind::AlsoViewed => {
-            follow::views(ranked.placement, workspace);
-            ranked.take_found(workspace);
-        }
+        SourceKind::AlsoBought => ranked.follow(workspace, Trail::Purchases),
+        SourceKind::Similar => ranked.follow(workspace, Trail::Likeness),
+        SourceKind::AlsoViewed => ranked.follow(workspace, Trail::Views),
+        SourceKind::CartComplement => ranked.follow(workspace, Trail::Complements),
+        SourceKind::SegmentAffinity => ranked.follow(workspace, Trail::Segments),
         SourceKind::BecauseViewed => {
-            follow::one_view(ranked.placement, workspace);
-            ranked.take_found(workspace);
-        }
-        SourceKind::CartComplement => {
-            follow::complements(ranked.placement, workspace);
-            ranked.take_found(workspace);
-        }
-        SourceKind::SegmentAffinity => {
-            follow::segments(ranked.placement, workspace);
-            ranked.take_found(workspace);
+            let max = ranked.found_max();
+            let found = follow::one_view(ranked.placement, workspace, max);
+            ranked.take_found(found);
         }
     }
 }
@@ -131,10 +118,20 @@ impl Ranking<'_, '_> {
         }
     }
 
+    fn follow(&mut self, workspace: &mut Workspace, trail: Trail) {
+        let found = follow::follow(self.placement, workspace, trail, self.found_max());
+        self.take_found(found);
+    }
+
+    /// Some of what is found may not be shown.
+    fn found_max(&self) -> usize {
+        2 * self.limit
+    }
+
     /// What was found by following, in proportion to the best that may be shown.
-    fn take_found(&mut self, workspace: &mut Workspace) {
+    fn take_found(&mut self, found: &[Found]) {
         let mut best = None;
-        for found in workspace.best_first(2 * self.limit) {
+        for found in found {
             if self.is_full() {
                 break;
             }
