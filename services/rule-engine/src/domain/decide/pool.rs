@@ -14,6 +14,29 @@ pub(super) struct Candidate {
     pub base: f64,
     /// The slot it got.
     pub slot: Option<u16>,
+    last_part: Option<u32>,
+    last_touch: Option<u32>,
+}
+
+impl Candidate {
+    fn new(index: ItemIndex) -> Self {
+        Self {
+            index,
+            score: 0.0,
+            base: 0.0,
+            slot: None,
+            last_part: None,
+            last_touch: None,
+        }
+    }
+}
+
+/// With where the one before it is of the same candidate, so that what moved the few
+/// that are shown is found without going through what moved all.
+#[derive(Debug, Clone, Copy)]
+struct Linked<T> {
+    of: T,
+    before: Option<u32>,
 }
 
 /// What moves a score: sources and terms by adding to it, the others by multiplying it.
@@ -55,7 +78,6 @@ pub(super) enum Relation {
 /// What one feature multiplied one candidate's score by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Touch {
-    pub candidate: u32,
     pub feature: Feature,
     pub factor: f64,
 }
@@ -64,8 +86,11 @@ pub(super) struct Touch {
 pub(super) struct Pool {
     candidates: Vec<Candidate>,
     by_index: Places,
-    parts: Vec<Part>,
-    touches: Vec<Touch>,
+    parts: Vec<Linked<Part>>,
+    touches: Vec<Linked<Touch>>,
+    /// Parts by the number of their source, and touches by that of their rule.
+    by_source: Vec<u32>,
+    by_rule: Vec<u32>,
     order: Vec<Rank>,
 }
 
@@ -75,6 +100,8 @@ impl Pool {
         self.by_index.clear();
         self.parts.clear();
         self.touches.clear();
+        self.by_source.clear();
+        self.by_rule.clear();
     }
 
     pub fn len(&self) -> usize {
@@ -93,12 +120,34 @@ impl Pool {
         &self.candidates[position as usize]
     }
 
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
+    pub fn part(&self, at: u32) -> &Part {
+        &self.parts[at as usize].of
     }
 
-    pub fn touches(&self) -> &[Touch] {
-        &self.touches
+    pub fn touch(&self, at: u32) -> &Touch {
+        &self.touches[at as usize].of
+    }
+
+    /// Where a candidate's parts are, the last first.
+    pub fn parts_of(&self, candidate: u32) -> impl Iterator<Item = u32> {
+        let last = self.candidate(candidate).last_part;
+        std::iter::successors(last, |at| self.parts[*at as usize].before)
+    }
+
+    /// Where a candidate's touches are, the last first.
+    pub fn touches_of(&self, candidate: u32) -> impl Iterator<Item = u32> {
+        let last = self.candidate(candidate).last_touch;
+        std::iter::successors(last, |at| self.touches[*at as usize].before)
+    }
+
+    /// How many candidates a source gave something to.
+    pub fn proposed_by(&self, source: usize) -> u32 {
+        self.by_source.get(source).copied().unwrap_or(0)
+    }
+
+    /// How many candidates a rule, by its number among the active ones, touched.
+    pub fn touched_by(&self, rule: usize) -> u32 {
+        self.by_rule.get(rule).copied().unwrap_or(0)
     }
 
     /// A feature adds its value, times its weight, to a candidate.
@@ -106,7 +155,11 @@ impl Pool {
         let held = &mut self.candidates[part.candidate as usize];
         held.score += weight * f64::from(part.value);
         held.base = held.score;
-        self.parts.push(part);
+        let before = held.last_part.replace(self.parts.len() as u32);
+        self.parts.push(Linked { of: part, before });
+        if let Feature::Source(source) = part.feature {
+            count(&mut self.by_source, source);
+        }
     }
 
     /// A rule makes an item a candidate with at least this score.
@@ -116,7 +169,7 @@ impl Pool {
         };
         let held = &mut self.candidates[candidate as usize];
         held.score = held.score.max(entry_score);
-        self.touch(candidate, feature, 1.0);
+        self.note(candidate, feature, 1.0);
     }
 
     /// A feature multiplies the scores of those that it has a factor for.
@@ -125,7 +178,7 @@ impl Pool {
             let held = &mut self.candidates[candidate];
             if let Some(factor) = factor_of(held.index) {
                 held.score = scaled(held.score, factor);
-                self.touch(candidate as u32, feature, factor);
+                self.note(candidate as u32, feature, factor);
             }
         }
     }
@@ -169,22 +222,28 @@ impl Pool {
         if let Some(held) = self.by_index.get_or_insert(index, position) {
             return Some(held);
         }
-        self.candidates.push(Candidate {
-            index,
-            score: 0.0,
-            base: 0.0,
-            slot: None,
-        });
+        self.candidates.push(Candidate::new(index));
         Some(position)
     }
 
-    fn touch(&mut self, candidate: u32, feature: Feature, factor: f64) {
-        self.touches.push(Touch {
-            candidate,
-            feature,
-            factor,
-        });
+    fn note(&mut self, candidate: u32, feature: Feature, factor: f64) {
+        let held = &mut self.candidates[candidate as usize];
+        let before = held.last_touch.replace(self.touches.len() as u32);
+        let of = Touch { feature, factor };
+        self.touches.push(Linked { of, before });
+        if let Feature::Rule(rule) = feature {
+            count(&mut self.by_rule, rule);
+        }
     }
+}
+
+/// One more of a number, which are small.
+fn count(counts: &mut Vec<u32>, number: u16) {
+    let number = usize::from(number);
+    if number >= counts.len() {
+        counts.resize(number + 1, 0);
+    }
+    counts[number] += 1;
 }
 
 /// A boost raises and a bury lowers, below 0 as well.
@@ -243,10 +302,8 @@ mod tests {
             -7.0,
         ];
         let candidate = |score, index| Candidate {
-            index,
             score,
-            base: 0.0,
-            slot: None,
+            ..Candidate::new(index)
         };
         let ranks = scores.iter().flat_map(|score| {
             [3, 8].map(|index| Rank::new(&candidate(*score, index), 900 - index))

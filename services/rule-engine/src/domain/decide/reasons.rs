@@ -19,7 +19,6 @@ use crate::domain::{plan::SourceKind, popularity::Signal};
 struct Ground {
     slot: u16,
     weakness: u64,
-    number: u32,
     of: GroundOf,
 }
 
@@ -92,14 +91,8 @@ fn explain(
         while let Some(ground) = grounds.next_if(|ground| ground.slot == *at) {
             reasons.extend(match ground.of {
                 GroundOf::WayIn => own_reason(placement, item),
-                GroundOf::Part(part) => {
-                    let part = &placement.pool.parts()[part as usize];
-                    part_reason(placement, part, &mut titles)
-                }
-                GroundOf::Touch(touch) => {
-                    let touch = &placement.pool.touches()[touch as usize];
-                    touch_reason(placement, touch)
-                }
+                GroundOf::Part(at) => part_reason(placement, placement.pool.part(at), &mut titles),
+                GroundOf::Touch(at) => touch_reason(placement, placement.pool.touch(at)),
             });
         }
         let candidate = placement.pool.position(item.index);
@@ -115,31 +108,27 @@ fn explain(
 }
 
 fn grounds(placement: &Placement<'_>, filled: &[(u16, Filled)]) -> SmallVec<[Ground; 64]> {
+    let pool = &*placement.pool;
     let mut grounds: SmallVec<[Ground; 64]> = SmallVec::new();
-    let mut push = |slot, strength, of| {
-        let number = grounds.len() as u32;
-        grounds.push(Ground {
-            slot,
+    for (slot, item) in filled {
+        let ground = |strength, of| Ground {
+            slot: *slot,
             weakness: falling(strength),
-            number,
             of,
-        });
-    };
-    for (slot, _) in filled {
-        push(*slot, f64::INFINITY, GroundOf::WayIn);
-    }
-    let pool = &placement.pool;
-    for (part, at) in pool.parts().iter().zip(0..) {
-        let candidate = pool.candidate(part.candidate);
-        if let Some(slot) = candidate.slot {
-            let share = share(placement, part, candidate.base);
-            push(slot, share, GroundOf::Part(at));
-        }
-    }
-    for (touch, at) in pool.touches().iter().zip(0..) {
-        if let Some(slot) = pool.candidate(touch.candidate).slot {
-            push(slot, strength(touch), GroundOf::Touch(at));
-        }
+        };
+        grounds.push(ground(f64::INFINITY, GroundOf::WayIn));
+        let Some(position) = pool.position(item.index) else {
+            continue;
+        };
+        let base = pool.candidate(position).base;
+        grounds.extend(pool.parts_of(position).map(|at| {
+            let share = share(placement, pool.part(at), base);
+            ground(share, GroundOf::Part(at))
+        }));
+        grounds.extend(pool.touches_of(position).map(|at| {
+            let strength = strength(pool.touch(at));
+            ground(strength, GroundOf::Touch(at))
+        }));
     }
     grounds.sort_unstable();
     grounds

@@ -287,7 +287,7 @@ pub(super) fn of(placement: &Placement<'_>, slots: &[(u16, DecidedSlot)]) -> Opt
         return None;
     }
     let mut trace = Box::new(Trace {
-        sources: sources(placement),
+        sources: sources(placement, slots),
         filtered: placement.tally.filtered(placement),
         candidate_count: placement.pool.len(),
         ..Trace::default()
@@ -328,25 +328,26 @@ fn all_rules(placement: &Placement<'_>, slots: &[(u16, DecidedSlot)]) -> Vec<Rul
         .collect()
 }
 
-fn sources(placement: &Placement<'_>) -> SmallVec<[SourceTrace; 6]> {
+fn sources(placement: &Placement<'_>, slots: &[(u16, DecidedSlot)]) -> SmallVec<[SourceTrace; 6]> {
     let sources = placement.ask.plan.strategy.sources.iter();
+    let pool = &*placement.pool;
     let mut traces: SmallVec<[SourceTrace; 6]> = sources
-        .map(|source| SourceTrace {
+        .enumerate()
+        .map(|(number, source)| SourceTrace {
             name: source.kind.name(),
             weight: source.weight,
-            proposed: 0,
+            proposed: pool.proposed_by(number),
             shown: 0,
         })
         .collect();
-    for part in placement.pool.parts() {
-        let source = match part.feature {
-            pool::Feature::Source(number) => traces.get_mut(usize::from(number)),
-            pool::Feature::Term(_) | pool::Feature::Rule(_) | pool::Feature::Fatigue => None,
-        };
-        if let Some(trace) = source {
-            trace.proposed += 1;
-            let candidate = placement.pool.candidate(part.candidate);
-            trace.shown += u32::from(candidate.slot.is_some());
+    let shown = slots
+        .iter()
+        .filter_map(|(_, slot)| pool.position(slot.index));
+    for part in shown.flat_map(|position| pool.parts_of(position)) {
+        if let pool::Feature::Source(number) = pool.part(part).feature
+            && let Some(trace) = traces.get_mut(usize::from(number))
+        {
+            trace.shown += 1;
         }
     }
     traces
@@ -360,27 +361,21 @@ fn applied(
 ) -> RuleTrace {
     let item_count = match rule.action {
         RuleAction::Exclude => placement.tally.excluded_by(number),
-        RuleAction::Pin { .. } => count(slots, |(_, slot)| {
-            slot.reasons
-                .iter()
-                .any(|why| matches!(&why.kind, WhyKind::Rule(held) if Arc::ptr_eq(held, rule)))
-        }),
-        RuleAction::Scale(_) | RuleAction::Include { .. } => {
-            let touches = placement.pool.touches();
-            count(touches, |touch| {
-                touch.feature == pool::Feature::Rule(number as u16)
-            })
+        RuleAction::Pin { .. } => {
+            let pinned = slots.iter().filter(|(_, slot)| {
+                let mut reasons = slot.reasons.iter();
+                reasons
+                    .any(|why| matches!(&why.kind, WhyKind::Rule(held) if Arc::ptr_eq(held, rule)))
+            });
+            pinned.count() as u32
         }
+        RuleAction::Scale(_) | RuleAction::Include { .. } => placement.pool.touched_by(number),
     };
     RuleTrace {
         rule: Arc::clone(rule),
         outcome: RuleOutcome::Applied,
         item_count,
     }
-}
-
-fn count<T>(of: &[T], is_counted: impl Fn(&T) -> bool) -> u32 {
-    of.iter().filter(|one| is_counted(one)).count() as u32
 }
 
 fn candidates(placement: &Placement<'_>) -> Vec<CandidateTrace> {
@@ -408,12 +403,15 @@ fn candidates(placement: &Placement<'_>) -> Vec<CandidateTrace> {
 /// contributions add up to the score.
 fn parts(placement: &Placement<'_>, position: u32) -> Vec<ScorePart> {
     let pool = &*placement.pool;
-    let added = pool.parts().iter().filter(|p| p.candidate == position);
+    let mut added: SmallVec<[&Part; 8]> = pool.parts_of(position).map(|at| pool.part(at)).collect();
+    added.reverse();
+    let added = added.into_iter();
     let mut parts: Vec<ScorePart> = added
         .filter_map(|part| added_part(placement, part))
         .collect();
-    let touches = pool.touches().iter().filter(|t| t.candidate == position);
-    let touches: SmallVec<[&Touch; 8]> = touches.collect();
+    let touches = pool.touches_of(position).map(|at| pool.touch(at));
+    let mut touches: SmallVec<[&Touch; 8]> = touches.collect();
+    touches.reverse();
     let candidate = pool.candidate(position);
     let mut score = candidate.base;
     // What an include lifted the candidate to, before it was multiplied.
