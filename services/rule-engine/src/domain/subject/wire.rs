@@ -9,6 +9,7 @@ pub(super) enum Field<'a> {
     Fixed,
 }
 
+#[inline]
 pub(super) fn field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Field<'a>), Unreadable> {
     let key = varint(rest)?;
     let number = (key >> 3) as u32;
@@ -26,10 +27,24 @@ pub(super) fn field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Field<'a>), Unreada
     Ok((number, value))
 }
 
+/// Keys and most lengths and enums take one byte, of which there are a thousand in a
+/// long history.
+#[inline]
 fn varint(rest: &mut &[u8]) -> Result<u64, Unreadable> {
+    match rest.split_first() {
+        Some((byte @ 0..0x80, left)) => {
+            *rest = left;
+            Ok(u64::from(*byte))
+        }
+        _ => long_varint(rest),
+    }
+}
+
+fn long_varint(rest: &mut &[u8]) -> Result<u64, Unreadable> {
     prost::encoding::decode_varint(rest).map_err(|_| Unreadable)
 }
 
+#[inline]
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Unreadable> {
     let (taken, left) = rest.split_at_checked(length).ok_or(Unreadable)?;
     *rest = left;
