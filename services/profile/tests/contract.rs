@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use attune_api::{
     events::v1::{LogEntry, log_entry::Change},
@@ -13,7 +13,7 @@ use attune_api::{
     r#type::v1::subject::Id,
 };
 use attune_profile::{Config, Consent};
-use attune_testkit::wait_until;
+use attune_testkit::{PATIENCE, wait_until};
 use prost::Message as _;
 use serde_json::json;
 use support::*;
@@ -313,7 +313,7 @@ async fn replicas_see_what_the_others_wrote() {
     assert!(two.snapshot(user("ann")).await.is_some());
     one.one(view("m3", &["u:ann"], 3, "cup")).await;
     for shop in [&one, &two] {
-        wait_until("all three events", Duration::from_secs(10), async || {
+        wait_until("all three events", PATIENCE, async || {
             items_of(&shop.snapshot(user("ann")).await.unwrap()) == ["cup", "mat", "tent"]
         })
         .await;

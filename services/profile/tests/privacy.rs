@@ -7,7 +7,7 @@
 mod search;
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use attune_api::{
     events::v1::{LogEntry, log_entry::Change},
@@ -19,7 +19,7 @@ use attune_api::{
 use attune_errors::{Reason, reason_of};
 use attune_profile::Config;
 use attune_storage::{Database, args};
-use attune_testkit::{TestDatabase, files_with, wait_until};
+use attune_testkit::{PATIENCE, TestDatabase, files_with, wait_until};
 use attune_vault::Masters;
 use bytes::Bytes;
 use prost::Message as _;
@@ -340,7 +340,7 @@ async fn replicas_forget_whom_another_erased() {
     // Even before it hears of it, what it writes goes to somebody new.
     let new = two.one(view("m2", &["u:ann"], 2, "mat")).await;
     assert_ne!(new, id);
-    wait_until("the other forgets", Duration::from_secs(10), async || {
+    wait_until("the other forgets", PATIENCE, async || {
         two.snapshot(Id::ProfileId(id.clone())).await.is_none()
     })
     .await;

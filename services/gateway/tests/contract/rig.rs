@@ -56,6 +56,8 @@ pub async fn rigs_with(name: &str, configure: impl Fn(&mut Config)) -> Vec<Rig> 
             bootstrap_admin_key: ADMIN.to_owned().into(),
             ..Config::default()
         };
+        // On a busy machine only who hangs takes longer than their slice.
+        config.personalize.deadline_default_ms = 4_000;
         configure(&mut config);
         rigs.push(Rig::new(database, config).await);
     }
