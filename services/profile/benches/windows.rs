@@ -144,9 +144,9 @@ fn report(size: usize, events: &[RecentEvent], question: &str) {
         now_ms,
     };
     let by_events = measure(|| drop(black_box(expression.value(&all))));
-    let add = added(&windows, |n| purchase(size + n));
+    let add = added(&windows, now_ms, |n| purchase(size + n));
     // An hour late, or as early as there is anything.
-    let add_late = added(&windows, |_| purchase(size.saturating_sub(60)));
+    let add_late = added(&windows, now_ms, |_| purchase(size.saturating_sub(60)));
     println!(
         "{size:8}  {:<12} {add:7.0} {add_late:11.0} {ask:10.0} {by_events:11.0} {bytes:12.1}",
         question.split('(').next().unwrap_or(question)
@@ -154,18 +154,18 @@ fn report(size: usize, events: &[RecentEvent], question: &str) {
 }
 
 /// Nanoseconds to add one of a hundred events.
-fn added(windows: &Windows, event: impl Fn(usize) -> RecentEvent) -> f64 {
+fn added(windows: &Windows, now_ms: i64, event: impl Fn(usize) -> RecentEvent) -> f64 {
     const ADDED: usize = 100;
     let events: Vec<_> = (0..ADDED).map(event).collect();
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let mut windows = windows.clone();
             // What a copy left without room to grow is not the event's to pay.
-            windows.add(EventRef::from(&events[0]));
+            windows.add(EventRef::from(&events[0]), now_ms);
             let begun = Instant::now();
             events
                 .iter()
-                .for_each(|event| windows.add(EventRef::from(event)));
+                .for_each(|event| windows.add(EventRef::from(event), now_ms));
             begun.elapsed().as_nanos() as f64 / ADDED as f64
         })
         .collect();

@@ -7,6 +7,7 @@ use crate::{
     Expression,
     functions::Function,
     node::{Literal, Load, Node},
+    vocabulary::ContextField,
 };
 
 /// What an expression reads. What it does not name here cannot change its answer.
@@ -27,6 +28,8 @@ pub struct Reads<'e> {
     pub any_group: bool,
     /// The request's situation.
     pub context: bool,
+    /// What of it is named, besides the time.
+    pub situation: BTreeSet<&'static str>,
     pub item: bool,
     /// Who the person is: what `bucket` hashes.
     pub person: bool,
@@ -60,7 +63,12 @@ impl<'e> Reads<'e> {
             Load::Profile(name) => {
                 self.traits.insert(name);
             }
-            Load::Context(_) => self.context = true,
+            Load::Context(field) => {
+                self.context = true;
+                if *field != ContextField::Time {
+                    self.situation.insert(field.name());
+                }
+            }
             Load::Item(_) | Load::Characteristic(_) => self.item = true,
             Load::Bound(name) => {
                 self.variables.insert(name);

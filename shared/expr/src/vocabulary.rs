@@ -192,6 +192,10 @@ pub struct Vocabulary {
     /// By type; those of None may have any property.
     pub(crate) events: Option<BTreeMap<String, Option<EventProperties>>>,
     pub(crate) segments: Option<BTreeSet<String>>,
+    /// Of consent.
+    pub(crate) purposes: Option<BTreeSet<String>>,
+    /// Of subscriptions.
+    pub(crate) groups: Option<BTreeSet<String>>,
     pub(crate) variables: BTreeMap<String, Kind>,
 }
 
@@ -225,6 +229,8 @@ impl Vocabulary {
             traits: None,
             events: None,
             segments: None,
+            purposes: None,
+            groups: None,
             variables: BTreeMap::new(),
         }
     }
@@ -305,6 +311,21 @@ impl Vocabulary {
     #[must_use]
     pub fn with_segments(mut self, ids: impl IntoIterator<Item = String>) -> Self {
         self.segments.get_or_insert_default().extend(ids);
+        self
+    }
+
+    /// Consent may be asked for these purposes only from now on.
+    #[must_use]
+    pub fn with_purposes(mut self, ids: impl IntoIterator<Item = String>) -> Self {
+        self.purposes.get_or_insert_default().extend(ids);
+        self
+    }
+
+    /// Only these subscription groups may be asked for from now on. Given none, nobody
+    /// can be asked for a subscription: whoever judges knows of no group.
+    #[must_use]
+    pub fn with_groups(mut self, ids: impl IntoIterator<Item = String>) -> Self {
+        self.groups.get_or_insert_default().extend(ids);
         self
     }
 

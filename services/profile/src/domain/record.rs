@@ -37,6 +37,9 @@ pub struct Record {
     /// When time alone can next change what is derived; absent for never.
     #[prost(int64, optional, tag = "11")]
     pub due_ms: Option<i64>,
+    /// Of each thing that is derived; see `derive::dues`.
+    #[prost(btree_map = "string, int64", tag = "13")]
+    pub dues: BTreeMap<String, i64>,
 }
 
 /// Whether somebody is on a list, and who said so last. Says so of those who were taken
@@ -192,6 +195,7 @@ impl Record {
             computed: std::mem::take(&mut self.computed),
             segments: std::mem::take(&mut self.segments),
             due_ms: self.due_ms.take(),
+            dues: std::mem::take(&mut self.dues),
             ..Self::default()
         }
     }
@@ -201,6 +205,7 @@ impl Record {
         self.computed = derived.computed;
         self.segments = derived.segments;
         self.due_ms = derived.due_ms;
+        self.dues = derived.dues;
     }
 
     /// Whether `purpose` was granted; None if nothing was decided.

@@ -202,13 +202,12 @@ impl TraitSchemas {
         self.0.get(trait_id)
     }
 
-    /// Whether a trait, declared or not, can be used only where this purpose is allowed.
-    pub fn is_governed_by(&self, trait_id: &str, purpose: &str) -> bool {
+    /// The purposes without which a trait, declared or not, is not used.
+    pub fn purposes_of(&self, trait_id: &str) -> Vec<&str> {
         match self.get(trait_id) {
-            Some(declared) => {
-                declared.purpose == purpose || (declared.sensitive && purpose == SENSITIVE_DATA)
-            }
-            None => purpose == PERSONALIZATION,
+            Some(declared) if declared.sensitive => vec![&declared.purpose, SENSITIVE_DATA],
+            Some(declared) => vec![&declared.purpose],
+            None => vec![PERSONALIZATION],
         }
     }
 

@@ -63,6 +63,11 @@ pub fn derivable(expression: &Expression) -> Result<(), Vec<String>> {
     if reads.item {
         broken.push("must not read `item`: no item is at hand".to_owned());
     }
+    for field in reads.situation {
+        broken.push(format!(
+            "must not read `context.{field}`: people are judged when nobody is there"
+        ));
+    }
     broken.extend(expression.untold().map(ToString::to_string));
     if broken.is_empty() {
         Ok(())

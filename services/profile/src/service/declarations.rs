@@ -87,7 +87,9 @@ fn derived(workspace: &str, schema: &Schema, segments: &Segments, purposes: &Pur
         purposes,
         now_ms: attune_api::time::now_ms(),
     };
-    let (derived, cycles) = Derived::new(computed.chain(segments.definitions()).collect(), &nobody);
+    let definitions = computed.chain(segments.definitions()).collect();
+    let needed = |trait_id: &str| schema.traits.purposes_of(trait_id);
+    let (derived, cycles) = Derived::new(definitions, &needed, &nobody);
     for cycle in cycles {
         tracing::error!(%workspace, %cycle, "what leads back to itself is not derived");
     }

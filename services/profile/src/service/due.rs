@@ -106,12 +106,14 @@ async fn wait_and_look(service: &Service) -> Result<(), Error> {
     for (workspace, id) in due::until(database, clock.now_ms(), BATCH).await? {
         by_workspace.entry(workspace).or_default().push(id);
     }
+    let mut failed = Ok(());
     for (workspace, profile_ids) in by_workspace {
-        service
-            .in_turn(|shared| async move { look(&shared, workspace, profile_ids).await }.boxed())
-            .await?;
+        let looked = service
+            .in_turn(|shared| async move { look(&shared, workspace, profile_ids).await }.boxed());
+        // What one workspace cannot do must not keep the others waiting.
+        failed = failed.and(looked.await);
     }
-    Ok(())
+    failed
 }
 
 async fn look(

@@ -5,19 +5,39 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use attune_api::profile::v1::{EstimateSegmentRequest, EstimateSegmentResponse, SegmentOverlap};
+use attune_expr::{Aggregate, Expression};
 
 use super::{
     Service,
-    derive::{Known, look_up},
+    declarations::Declarations,
+    derive::Known,
+    windows::{self, Histories},
 };
 use crate::{
     Error, convert,
-    domain::{derive::Person, scope::History, segments::interval},
-    store::profiles,
+    domain::{derive::Person, segments::interval},
+    store::profiles::{self, ProfileRow},
 };
 
 /// People in a sample.
 const SAMPLE_MAX: i64 = 2_000;
+/// People whose histories are held at a time.
+const AT_ONCE: usize = 100;
+
+/// What is asked of everybody in a sample.
+struct Question {
+    expression: Expression,
+    declared: Arc<Declarations>,
+    /// Segments whose share of them is told.
+    overlaps: Vec<String>,
+}
+
+/// For how many it holds, and how many of them are in the segments.
+#[derive(Default)]
+struct Found {
+    holds: i64,
+    shared: BTreeMap<String, i64>,
+}
 
 impl Service {
     pub async fn estimate(
@@ -38,29 +58,12 @@ impl Service {
         let profile_count = profiles::count(database, workspace).await?;
         let codec = &self.shared.codec;
         let (sample, _) = profiles::by_chance(database, codec, workspace, "", SAMPLE_MAX).await?;
-        let ids: Vec<_> = sample.iter().map(|row| row.profile_id).collect();
-        let aggregates = expression.aggregates();
-        let histories = look_up(&self.shared, workspace, &ids, &aggregates).await?;
-        let unknown = History::default();
-        let mut holds = 0;
-        let mut shared: BTreeMap<&str, i64> = BTreeMap::new();
-        for row in &sample {
-            let person = Known {
-                key: row.profile_id.to_string(),
-                history: histories.get(&row.profile_id).unwrap_or(&unknown),
-                purposes: &declared.purposes,
-                allowed: declared.purposes.standing(&row.record).allowed,
-                now_ms: self.shared.clock.now_ms(),
-            };
-            let record = &row.record;
-            if !person.show(record, |scope| expression.matches(scope)) {
-                continue;
-            }
-            holds += 1;
-            for id in &request.segment_ids {
-                *shared.entry(id).or_default() += i64::from(record.segments.contains_key(id));
-            }
-        }
+        let question = Arc::new(Question {
+            expression,
+            declared,
+            overlaps: request.segment_ids.clone(),
+        });
+        let Found { holds, shared } = self.ask(workspace, &question, &sample).await?;
         let sample_size = i64::try_from(sample.len()).unwrap_or(i64::MAX);
         // Between the two reads somebody may have come or gone.
         let profile_count = profile_count.max(sample_size);
@@ -83,5 +86,73 @@ impl Service {
                 })
                 .collect(),
         })
+    }
+
+    /// A part of the sample at a time, away from the reactor: judging takes a while.
+    async fn ask(
+        &self,
+        workspace: &Arc<str>,
+        question: &Arc<Question>,
+        sample: &[ProfileRow],
+    ) -> Result<Found, Error> {
+        let now_ms = self.shared.clock.now_ms();
+        let aggregates: Vec<Arc<Aggregate>> = question
+            .expression
+            .aggregates()
+            .into_iter()
+            .cloned()
+            .collect();
+        let mut found = Found::default();
+        for part in sample.chunks(AT_ONCE) {
+            let ids: Vec<_> = part.iter().map(|row| row.profile_id).collect();
+            let shared = &self.shared;
+            let histories =
+                windows::look_up(shared, workspace, &ids, &aggregates, now_ms).await?;
+            let (question, part) = (question.clone(), part.to_vec());
+            let judged = tokio::task::spawn_blocking(move || {
+                let mut found = Found::default();
+                part.iter()
+                    .for_each(|row| found.judge(&question, row, &histories, now_ms));
+                found
+            });
+            // It fails only where it panicked.
+            found.add(judged.await.map_err(|_| attune_storage::Error::Panicked)?);
+        }
+        Ok(found)
+    }
+}
+
+impl Found {
+    fn judge(
+        &mut self,
+        question: &Question,
+        row: &ProfileRow,
+        histories: &Histories,
+        now_ms: i64,
+    ) {
+        let (record, purposes) = (&row.record, &question.declared.purposes);
+        let person = Known {
+            key: row.profile_id.to_string(),
+            history: histories.of(row.profile_id),
+            purposes,
+            allowed: purposes.standing(record).allowed,
+            now_ms,
+        };
+        if !person.show(record, |scope| question.expression.matches(scope)) {
+            return;
+        }
+        self.holds += 1;
+        for id in &question.overlaps {
+            if record.segments.contains_key(id) {
+                *self.shared.entry(id.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.holds += other.holds;
+        for (id, count) in other.shared {
+            *self.shared.entry(id).or_default() += count;
+        }
     }
 }

@@ -122,9 +122,7 @@ async fn fill_again(
 ) -> Result<(), Error> {
     let database = &shared.database;
     let declared = shared.declared.at(database, workspace, revision).await?;
-    let traits = &declared.schema.traits;
-    let governs = |trait_id: &str| traits.is_governed_by(trait_id, purpose_id);
-    let names = declared.derived.governed_by(purpose_id, governs);
+    let names = declared.derived.governed_by(purpose_id);
     Ok(fills::begin(tx, workspace, names).await?)
 }
 

@@ -135,7 +135,7 @@ async fn check_trait(shared: &Shared, tx: &mut Tx, change: &Change<Trait>) -> Re
                 classes: &Classes::new(&shared.config.retention.days),
                 purposes: &declared.purposes,
                 traits: &schema.traits,
-                vocabulary: &schema.vocabulary,
+                vocabulary: &segments::personal(schema.vocabulary.clone(), &declared),
             };
             convert::declared_trait(after, before.as_ref(), &known)?;
             if before.is_none() {

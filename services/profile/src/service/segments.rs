@@ -111,7 +111,14 @@ fn compiled(
 /// What an expression over a person may name.
 fn vocabulary(declared: &Declarations) -> Vocabulary {
     let ids = declared.segments.ids().map(ToString::to_string);
-    declared.schema.vocabulary.clone().with_segments(ids)
+    personal(declared.schema.vocabulary.clone(), declared).with_segments(ids)
+}
+
+/// Without what this service could only answer with no: purposes that nobody declared,
+/// and subscriptions, which are kept nowhere.
+pub(super) fn personal(vocabulary: Vocabulary, declared: &Declarations) -> Vocabulary {
+    let purposes = declared.purposes.iter().map(|purpose| purpose.id.clone());
+    vocabulary.with_purposes(purposes).with_groups([])
 }
 
 /// Refuses to delete what something derived reads.

@@ -1,6 +1,7 @@
 //! Gets ready what expressions ask about the histories of some people, exactly and in
 //! bulk: columns that were held from the last write with this one's events added, and
-//! the timeline, read once for all that is not held. Decides nothing.
+//! the timeline, read once for all that is not held; or as it was committed, for whoever
+//! only looks. Decides nothing.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::{
     store::{
         Turn,
         codec::Seals,
-        timeline::{self, Past},
+        timeline::{self, Past, Reading},
     },
 };
 
@@ -136,40 +137,26 @@ impl Histories {
                 && history.windows.read_type(&row.event.kind)
                 && let Ok(event) = RecentEvent::decode(row.event.recent.bytes.clone())
             {
-                Arc::make_mut(&mut history.windows).add(EventRef::from(&event));
+                let windows = Arc::make_mut(&mut history.windows);
+                windows.add(EventRef::from(&event), writing.now_ms);
             }
         }
     }
 
     /// What has to be read, after which there is an empty column for each question.
     fn missing(&mut self, writing: &Writing<'_>, wanted: &[Wanted]) -> Missing {
-        let mut missing = Missing::default();
+        let mut missing = Missing::new(writing.now_ms);
         // Most people of a batch are asked the same.
-        let mut columns_of: FxHashMap<*const Aggregate, Option<Column>> = FxHashMap::default();
+        let mut columns_of = FxHashMap::default();
         for wanted in wanted {
             let history = self.people.entry(wanted.profile_id).or_default();
-            let mut columns: Vec<(Column, i64)> = Vec::new();
-            let mut events: FxHashMap<String, i64> = FxHashMap::default();
-            for aggregate in &wanted.aggregates {
-                let column = columns_of
+            let held = &writing.shared.histories;
+            missing.add(wanted, &history.windows, |aggregate| {
+                columns_of
                     .entry(Arc::as_ptr(aggregate))
-                    .or_insert_with(|| writing.shared.histories.column(aggregate));
-                let since_ms = since_ms(aggregate, writing.now_ms);
-                match column {
-                    Some(_) if history.windows.cover(aggregate, writing.now_ms) => {}
-                    Some(column) => match columns.iter_mut().find(|(held, _)| held == column) {
-                        Some((_, held_ms)) => *held_ms = since_ms.min(*held_ms),
-                        None => columns.push((column.clone(), since_ms)),
-                    },
-                    None => {
-                        for event_type in aggregate.event_types() {
-                            let held = events.entry(event_type.to_owned()).or_insert(since_ms);
-                            *held = since_ms.min(*held);
-                        }
-                    }
-                }
-            }
-            missing.add(wanted, columns, events, writing.now_ms);
+                    .or_insert_with(|| held.column(aggregate))
+                    .clone()
+            });
         }
         missing
     }
@@ -181,36 +168,70 @@ impl Histories {
                 && open.past == Since::None
                 && let Ok(event) = RecentEvent::decode(row.event.recent.bytes.clone())
             {
-                open.add(event);
+                open.add(event, writing.now_ms);
             }
         }
         let open = &mut missing.of;
-        timeline::past(
-            writing.tx,
-            writing.seals,
-            writing.workspace,
-            &missing.past,
-            |profile_id, event| {
-                if let Some(open) = open.get_mut(&profile_id) {
-                    open.add(event);
-                }
-            },
-        )
+        let (tx, seals) = (writing.tx, writing.seals);
+        let reading = Reading::Within { tx, seals };
+        let of = writing.workspace;
+        timeline::past(reading, of, &missing.past, |profile_id, event| {
+            if let Some(open) = open.get_mut(&profile_id) {
+                open.add(event, writing.now_ms);
+            }
+        })
         .await?;
+        self.close(missing);
+        Ok(())
+    }
+
+    fn close(&mut self, missing: Missing) {
         for (profile_id, open) in missing.of {
             let history = self.people.entry(profile_id).or_default();
             Arc::make_mut(&mut history.windows).absorb(open.windows);
             history.events = newest_first(open.events);
         }
-        Ok(())
     }
 }
 
+/// What some questions ask of the histories of some people, as it was committed last, to
+/// be looked at and held by nobody.
+pub async fn look_up(
+    shared: &Shared,
+    workspace: &str,
+    profile_ids: &[ProfileId],
+    aggregates: &[Arc<Aggregate>],
+    now_ms: i64,
+) -> Result<Histories, Error> {
+    let mut missing = Missing::new(now_ms);
+    for profile_id in profile_ids {
+        let wanted = Wanted {
+            profile_id: *profile_id,
+            aggregates: aggregates.to_vec(),
+            past: Since::Held,
+        };
+        let column = |aggregate: &Arc<Aggregate>| shared.histories.column(aggregate);
+        missing.add(&wanted, &Windows::default(), column);
+    }
+    let (database, codec) = (&shared.database, &shared.codec);
+    let reading = Reading::Committed { database, codec };
+    let open = &mut missing.of;
+    timeline::past(reading, workspace, &missing.past, |profile_id, event| {
+        if let Some(open) = open.get_mut(&profile_id) {
+            open.add(event, now_ms);
+        }
+    })
+    .await?;
+    let mut histories = Histories::default();
+    histories.close(missing);
+    Ok(histories)
+}
+
 /// What is neither held nor known.
-#[derive(Default)]
 struct Missing {
     of: FxHashMap<ProfileId, Open>,
     past: Past,
+    now_ms: i64,
 }
 
 /// Columns and events of one person that are being read.
@@ -223,8 +244,8 @@ struct Open {
 }
 
 impl Open {
-    fn add(&mut self, event: RecentEvent) {
-        self.windows.add(EventRef::from(&event));
+    fn add(&mut self, event: RecentEvent, now_ms: i64) {
+        self.windows.add(EventRef::from(&event), now_ms);
         let since_ms = self.types.get(&event.r#type);
         if since_ms.is_some_and(|since_ms| event.time_ms >= *since_ms) {
             self.events.push(event);
@@ -236,12 +257,48 @@ impl Open {
 }
 
 impl Missing {
+    fn new(now_ms: i64) -> Self {
+        Self {
+            of: FxHashMap::default(),
+            past: Past::default(),
+            now_ms,
+        }
+    }
+
+    /// What is asked of somebody that `held` does not cover; `column` says what answers a
+    /// question, if a column does.
     fn add(
+        &mut self,
+        wanted: &Wanted,
+        held: &Windows,
+        mut column: impl FnMut(&Arc<Aggregate>) -> Option<Column>,
+    ) {
+        let mut columns: Vec<(Column, i64)> = Vec::new();
+        let mut types: FxHashMap<String, i64> = FxHashMap::default();
+        for aggregate in &wanted.aggregates {
+            let since_ms = since_ms(aggregate, self.now_ms);
+            match column(aggregate) {
+                Some(_) if held.cover(aggregate, self.now_ms) => {}
+                Some(column) => match columns.iter_mut().find(|(held, _)| *held == column) {
+                    Some((_, held_ms)) => *held_ms = since_ms.min(*held_ms),
+                    None => columns.push((column, since_ms)),
+                },
+                None => {
+                    for event_type in aggregate.event_types() {
+                        let held = types.entry(event_type.to_owned()).or_insert(since_ms);
+                        *held = since_ms.min(*held);
+                    }
+                }
+            }
+        }
+        self.open(wanted, columns, types);
+    }
+
+    fn open(
         &mut self,
         wanted: &Wanted,
         columns: Vec<(Column, i64)>,
         types: FxHashMap<String, i64>,
-        now_ms: i64,
     ) {
         if columns.is_empty() && types.is_empty() {
             return;
@@ -266,7 +323,7 @@ impl Missing {
             past: wanted.past,
         });
         for (column, since_ms) in columns {
-            open.windows.put(column, since_ms, now_ms, []);
+            open.windows.put(column, since_ms, self.now_ms, []);
         }
         for (event_type, since_ms) in types {
             let held = open.types.entry(event_type).or_insert(since_ms);

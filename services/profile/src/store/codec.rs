@@ -140,6 +140,11 @@ impl Seals {
         self.ring.add(tx, &mut self.keys, owners).await
     }
 
+    /// Whether a profile's key is at hand.
+    pub fn has(&self, profile_id: ProfileId) -> bool {
+        self.keys.has(profile_id.uuid())
+    }
+
     /// Makes the keys of profiles that this write creates.
     pub async fn make(
         &mut self,
@@ -251,7 +256,7 @@ pub async fn owned<'a>(
         .collect::<Result<_, Error>>()?;
     let owners: Vec<_> = owned.iter().map(|(owner, _)| *owner).collect();
     let seals = codec.read(database, workspace, owners).await?;
-    owned.retain(|(owner, _)| seals.keys.has(owner.uuid()));
+    owned.retain(|(owner, _)| seals.has(*owner));
     Ok((owned, seals))
 }
 

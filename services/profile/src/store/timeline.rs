@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attune_api::profile::v1::{Event, RecentEvent};
-use attune_storage::{Database, Error, Insert, Kind, Row, Sql, Tx, args};
+use attune_storage::{Database, Error, Insert, Kind, Row, Sql, Tx, Value, args};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
@@ -190,12 +190,64 @@ impl Default for Past {
 /// Events of a [`Past`] that are read at once.
 const PAST_PAGE: usize = 10_000;
 
+/// From where the past is read.
+pub enum Reading<'r> {
+    /// With whatever this write has added to it.
+    Within {
+        tx: &'r mut Tx,
+        seals: &'r mut Seals,
+    },
+    /// As it was committed last.
+    Committed {
+        database: &'r Database,
+        codec: &'r Codec,
+    },
+}
+
+impl Reading<'_> {
+    /// Rows that begin with an owner and what is sealed with its key, and what that is;
+    /// None of those who were erased since the rows were read.
+    async fn events(
+        &mut self,
+        workspace: &str,
+        sql: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Vec<(Row, Option<RecentEvent>)>, Error> {
+        let opened;
+        let (rows, seals) = match self {
+            Self::Within { tx, seals } => {
+                let rows = tx.fetch_all(sql, args).await?;
+                let owners = rows.iter().map(|row| codec::profile_id(row, 0));
+                let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
+                seals.add(tx, owners).await?;
+                (rows, &**seals)
+            }
+            Self::Committed { database, codec } => {
+                let rows = database.fetch_all(sql, args).await?;
+                let owners = rows.iter().map(|row| codec::profile_id(row, 0));
+                let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
+                opened = codec.read(database, workspace, owners).await?;
+                (rows, &opened)
+            }
+        };
+        rows.into_iter()
+            .map(|row| {
+                let owner = codec::profile_id(&row, 0)?;
+                let event = match seals.has(owner) {
+                    true => Some(seals.recent(owner, &row.get::<Bytes>(1)?)?),
+                    false => None,
+                };
+                Ok((row, event))
+            })
+            .collect()
+    }
+}
+
 /// Shows a part of the past, each person's oldest first and of one time as they were
-/// written, with whatever this write has added to it.
+/// written. Holds a page of it at a time.
 pub async fn past(
-    tx: &mut Tx,
-    seals: &mut Seals,
-    workspace: &Arc<str>,
+    mut reading: Reading<'_>,
+    workspace: &str,
     past: &Past,
     mut show: impl FnMut(ProfileId, RecentEvent),
 ) -> Result<(), Error> {
@@ -215,23 +267,24 @@ pub async fn past(
         past.since_ms,
         limit
     ];
-    let rows = tx.fetch_all(PAST, args).await?;
-    if rows.len() > PAST_PAGE {
+    let events = reading.events(workspace, PAST, args).await?;
+    if events.len() > PAST_PAGE {
+        drop(events);
         for profile_id in &past.profile_ids {
-            past_of_one(tx, seals, workspace, *profile_id, past, &mut show).await?;
+            past_of_one(&mut reading, workspace, *profile_id, past, &mut show).await?;
         }
         return Ok(());
     }
-    for (row, event) in rows.iter().zip(opened(tx, seals, &rows).await?) {
-        show(codec::profile_id(row, 2)?, event);
+    for (row, event) in events {
+        let profile_id = codec::profile_id(&row, 2)?;
+        event.into_iter().for_each(|event| show(profile_id, event));
     }
     Ok(())
 }
 
 async fn past_of_one(
-    tx: &mut Tx,
-    seals: &mut Seals,
-    workspace: &Arc<str>,
+    reading: &mut Reading<'_>,
+    workspace: &str,
     profile_id: ProfileId,
     past: &Past,
     show: &mut impl FnMut(ProfileId, RecentEvent),
@@ -239,8 +292,7 @@ async fn past_of_one(
     const PAST_OF_ONE: &str = "select coalesce(origin_id, profile_id), recent, \
          time_ms, sequence from events \
          where workspace = $1 and profile_id = $2 and type in list($3) \
-         and (time_ms > $4 or (time_ms = $4 and sequence > $5)) \
-         order by time_ms, sequence limit $6";
+         and (time_ms, sequence) > ($4, $5) order by time_ms, sequence limit $6";
     let mut after = Place {
         time_ms: past.since_ms,
         sequence: i64::MIN,
@@ -254,58 +306,19 @@ async fn past_of_one(
             after.sequence,
             i64::try_from(PAST_PAGE).unwrap_or(i64::MAX)
         ];
-        let rows = tx.fetch_all(PAST_OF_ONE, args).await?;
-        for event in opened(tx, seals, &rows).await? {
-            show(profile_id, event);
+        let events = reading.events(workspace, PAST_OF_ONE, args).await?;
+        let count = events.len();
+        for (row, event) in events {
+            after = Place {
+                time_ms: row.get(2)?,
+                sequence: row.get(3)?,
+            };
+            event.into_iter().for_each(|event| show(profile_id, event));
         }
-        match rows.last() {
-            Some(last) if rows.len() == PAST_PAGE => {
-                after = Place {
-                    time_ms: last.get(2)?,
-                    sequence: last.get(3)?,
-                };
-            }
-            _ => return Ok(()),
+        if count < PAST_PAGE {
+            return Ok(());
         }
     }
-}
-
-/// What rows hold that begin with an owner and what is sealed with its key.
-async fn opened(tx: &mut Tx, seals: &mut Seals, rows: &[Row]) -> Result<Vec<RecentEvent>, Error> {
-    let owners = rows.iter().map(|row| codec::profile_id(row, 0));
-    let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
-    seals.add(tx, owners.iter().copied()).await?;
-    rows.iter()
-        .zip(owners)
-        .map(|(row, owner)| seals.recent(owner, &row.get::<Bytes>(1)?))
-        .collect()
-}
-
-/// All events of some types of some people, those of each the newest first, as they were
-/// committed last.
-pub async fn of_types(
-    database: &Database,
-    codec: &Codec,
-    workspace: &str,
-    ids: &[ProfileId],
-    types: Vec<String>,
-) -> Result<Vec<(ProfileId, RecentEvent)>, Error> {
-    const OF_TYPES: &str = "select coalesce(origin_id, profile_id), profile_id, recent \
-         from events where workspace = $1 and profile_id in list($2) and type in list($3) \
-         order by profile_id, time_ms desc, sequence desc";
-    if ids.is_empty() || types.is_empty() {
-        return Ok(Vec::new());
-    }
-    let args = args![workspace, texts(ids), types];
-    let rows = database.fetch_all(OF_TYPES, args).await?;
-    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
-    owned
-        .into_iter()
-        .map(|(owner, row)| {
-            let event = seals.recent(owner, &row.get::<Bytes>(2)?)?;
-            Ok((codec::profile_id(row, 1)?, event))
-        })
-        .collect()
 }
 
 /// Where a page of the timeline ended.
@@ -354,7 +367,7 @@ pub async fn page(
     let sql = format!(
         "select coalesce(origin_id, profile_id), time_ms, sequence, event from events \
          where workspace = $1 and profile_id = $2 and time_ms >= $3 and time_ms < $4 \
-         and (time_ms {beyond} $5 or (time_ms = $5 and sequence {beyond} $6)) {of_types} \
+         and (time_ms, sequence) {beyond} ($5, $6) {of_types} \
          order by time_ms {direction}, sequence {direction} limit $7"
     );
     let after = page.after.unwrap_or(Place {

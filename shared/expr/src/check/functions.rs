@@ -113,7 +113,34 @@ impl<'a> Checker<'a> {
             }
             nodes.push(node);
         }
+        self.known_agreement(id, signature.function, &nodes);
         self.folded(id, signature, nodes)
+    }
+
+    /// A purpose of consent or a subscription group that is written out exists, where it
+    /// is known which do; where there are no groups at all, none can be worked out either.
+    fn known_agreement(&mut self, id: u64, function: Function, arguments: &[Node]) {
+        let vocabulary = self.vocabulary;
+        let (known, what) = match function {
+            Function::Consent => (&vocabulary.purposes, "purpose"),
+            Function::Subscribed => (&vocabulary.groups, "subscription group"),
+            _ => return,
+        };
+        let Some(known) = known else { return };
+        if known.is_empty() && function == Function::Subscribed {
+            return drop(self.fault(
+                id,
+                "`subscribed` cannot be asked: no subscription groups are kept; \
+                 ask for the consent of its purpose, as in `consent(\"marketing_email\")`",
+            ));
+        }
+        let [Node::Literal(Literal::Text(name))] = arguments else {
+            return;
+        };
+        if !known.contains(&**name) {
+            let near = nearest(name, known.iter().map(String::as_str));
+            self.suggest(id, format!("there is no {what} `{name}`"), near);
+        }
     }
 
     /// Times, durations and versions that are written out are read now, and refused now.

@@ -7,6 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::{Definition, Name, Rule, Touched};
 
+/// The purposes that must be allowed for a trait to be read.
+pub type Needed<'n> = &'n dyn Fn(&str) -> Vec<&'n str>;
+
 type ByName = FxHashMap<Box<str>, Vec<u32>>;
 
 /// The readers of each thing that can be read, by number.
@@ -15,26 +18,26 @@ pub struct Readers {
     event_types: ByName,
     traits: ByName,
     segments: ByName,
+    /// By purpose: those that ask for it, or read a trait that it decides about.
     consents: ByName,
     /// They work the purpose out as they are judged.
     any_consent: Vec<u32>,
-    subscriptions: ByName,
-    any_subscription: Vec<u32>,
     lists: ByName,
     time: Vec<u32>,
 }
 
 impl Readers {
-    /// Numbers count the definitions in their order.
-    pub fn of(definitions: &[Definition]) -> Self {
+    /// Numbers count the definitions in their order. `needed` says which purposes a
+    /// trait can only be read for.
+    pub fn of(definitions: &[Definition], needed: Needed<'_>) -> Self {
         let mut readers = Self::default();
         for (number, definition) in (0..).zip(definitions) {
-            readers.add(number, definition);
+            readers.add(number, definition, needed);
         }
         readers
     }
 
-    fn add(&mut self, number: u32, definition: &Definition) {
+    fn add(&mut self, number: u32, definition: &Definition, needed: Needed<'_>) {
         let expression = match (&definition.rule, &definition.name) {
             (Rule::Expression(expression), _) => expression,
             (Rule::List, Name::Segment(id)) => {
@@ -44,15 +47,13 @@ impl Readers {
         };
         let reads = expression.reads();
         enter(&mut self.event_types, reads.event_types, number);
+        let governing = reads.traits.iter().flat_map(|id| needed(id));
+        let purposes: BTreeSet<&str> = reads.consents.into_iter().chain(governing).collect();
         enter(&mut self.traits, reads.traits, number);
         enter(&mut self.segments, reads.segments, number);
-        enter(&mut self.consents, reads.consents, number);
-        enter(&mut self.subscriptions, reads.groups, number);
+        enter(&mut self.consents, purposes, number);
         if reads.any_consent {
             self.any_consent.push(number);
-        }
-        if reads.any_group {
-            self.any_subscription.push(number);
         }
         if reads.time {
             self.time.push(number);
@@ -73,6 +74,12 @@ impl Readers {
         by_name.get(&**id).map_or(&[], Vec::as_slice)
     }
 
+    /// Those that a decision about a purpose may change.
+    pub fn governed_by(&self, purpose: &str) -> impl Iterator<Item = &u32> {
+        let named = self.consents.get(purpose).into_iter().flatten();
+        named.chain(&self.any_consent)
+    }
+
     /// Those that read what was touched by name.
     pub fn touched(&self, touched: &Touched<'_>, found: &mut BTreeSet<u32>) {
         let named = touched
@@ -80,22 +87,12 @@ impl Readers {
             .iter()
             .map(|name| (&self.event_types, name))
             .chain(touched.traits.iter().map(|name| (&self.traits, name)))
-            .chain(touched.consents.iter().map(|name| (&self.consents, name)))
-            .chain(
-                touched
-                    .subscriptions
-                    .iter()
-                    .map(|name| (&self.subscriptions, name)),
-            )
             .chain(touched.lists.iter().map(|name| (&self.lists, name)));
         for (by_name, name) in named {
             found.extend(by_name.get(*name).into_iter().flatten());
         }
-        if !touched.consents.is_empty() {
-            found.extend(&self.any_consent);
-        }
-        if !touched.subscriptions.is_empty() {
-            found.extend(&self.any_subscription);
+        for purpose in &touched.consents {
+            found.extend(self.governed_by(purpose));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! reads itself, so that the cost of an event follows the expressions that read it and
 //! not their number. Pure: is shown a record and a history, and changes the record.
 
+mod dues;
 mod index;
 mod order;
 mod value;
@@ -13,7 +14,8 @@ use attune_expr::{Aggregate, Change, Expression, Scope};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Record;
-use index::Readers;
+use dues::Dues;
+use index::{Needed, Readers};
 pub use order::Cycle;
 
 /// When a judgement is looked at again that gives no time for its next change. Expressions
@@ -57,7 +59,6 @@ pub struct Touched<'a> {
     pub traits: BTreeSet<&'a str>,
     /// Purposes of consent.
     pub consents: BTreeSet<&'a str>,
-    pub subscriptions: BTreeSet<&'a str>,
     pub lists: BTreeSet<&'a str>,
 }
 
@@ -86,11 +87,18 @@ pub struct Changes {
     pub traits: Vec<Arc<str>>,
     /// Whether time has to be looked at again at another moment than before.
     pub due: bool,
+    /// Whether it was noted otherwise than before when what changes, though not what
+    /// changes first.
+    pub noted: bool,
 }
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        !self.due && self.entered.is_empty() && self.left.is_empty() && self.traits.is_empty()
+        !self.due
+            && !self.noted
+            && self.entered.is_empty()
+            && self.left.is_empty()
+            && self.traits.is_empty()
     }
 }
 
@@ -108,10 +116,14 @@ pub struct Derived {
 impl Derived {
     /// Of definitions that form no cycle. Those that do are left out and told: they are
     /// refused when they are saved, so that they cannot be here.
-    pub fn new(definitions: Vec<Definition>, nobody: &impl Person) -> (Self, Vec<Cycle>) {
+    pub fn new(
+        definitions: Vec<Definition>,
+        needed: Needed<'_>,
+        nobody: &impl Person,
+    ) -> (Self, Vec<Cycle>) {
         let (definitions, cycles) = order::in_order(definitions);
         let mut derived = Self {
-            readers: Readers::of(&definitions),
+            readers: Readers::of(&definitions, needed),
             ..Self::default()
         };
         for (number, definition) in (0..).zip(&definitions) {
@@ -146,26 +158,11 @@ impl Derived {
             .map(|d| &d.name)
     }
 
-    /// What asks whether a purpose is allowed, or reads a trait of which `governs` says
-    /// that the purpose decides.
-    pub fn governed_by(
-        &self,
-        purpose: &str,
-        governs: impl Fn(&str) -> bool,
-    ) -> impl Iterator<Item = &Name> {
-        let is_governed = move |definition: &&Definition| {
-            let Rule::Expression(expression) = &definition.rule else {
-                return false;
-            };
-            let reads = expression.reads();
-            reads.any_consent
-                || reads.consents.contains(purpose)
-                || reads.traits.iter().any(|id| governs(id))
-        };
-        self.definitions
-            .iter()
-            .filter(is_governed)
-            .map(|definition| &definition.name)
+    /// What asks whether a purpose is allowed, or reads a trait that it decides about.
+    pub fn governed_by(&self, purpose: &str) -> impl Iterator<Item = &Name> {
+        let numbers: BTreeSet<_> = self.readers.governed_by(purpose).copied().collect();
+        let definitions = numbers.into_iter().filter_map(|n| self.definition(n));
+        definitions.map(|definition| &definition.name)
     }
 
     /// The way on which something would lead back to itself if this were its expression.
@@ -182,12 +179,20 @@ impl Derived {
         let mut found = BTreeSet::new();
         match touched.extent {
             Extent::Everything => return (0..count).collect(),
-            Extent::Time => found.extend(self.readers.time()),
             Extent::New => found.extend(&self.at_first),
-            Extent::Named | Extent::Filling => {}
+            Extent::Named | Extent::Filling | Extent::Time => {}
         }
         self.readers.touched(touched, &mut found);
         found
+    }
+
+    /// What has to be judged because its time has come; everything that reads the clock
+    /// where it was not noted whose.
+    pub fn due(&self, record: &Record, now_ms: i64) -> BTreeSet<u32> {
+        match dues::until(record, now_ms) {
+            Some(names) => names.filter_map(|name| self.number(&name)).collect(),
+            None => self.readers.time().iter().copied().collect(),
+        }
     }
 
     /// The questions about the history that judging `first`, and what reads it, may ask.
@@ -231,11 +236,11 @@ impl Derived {
         now_ms: i64,
     ) -> Changes {
         let mut changes = Changes::default();
+        let mut dues = Dues::begin(record, extent, now_ms);
         if matches!(extent, Extent::Everything | Extent::Filling) {
-            self.forget_undeclared(record, &mut changes);
+            self.forget_undeclared(record, &mut changes, &mut dues);
         }
         let mut open = first;
-        let mut due_ms: Option<i64> = None;
         while let Some(number) = open.pop_first() {
             let Some(definition) = self.definition(number) else {
                 continue;
@@ -246,25 +251,17 @@ impl Derived {
                     next_change(definition, scope, now_ms),
                 )
             });
-            due_ms = due_ms.into_iter().chain(next_ms).min();
+            dues.judged(&definition.name, next_ms);
             if changes.take(definition, answer, record, now_ms) {
                 open.extend(self.readers.of_name(&definition.name));
             }
         }
-        // What was not judged may change at the time that was noted, if that is still to
-        // come; where all that reads the clock was judged, nothing else can.
-        let before = match extent {
-            Extent::Everything | Extent::Time | Extent::New => None,
-            Extent::Named | Extent::Filling => record.due_ms,
-        };
-        let due_ms = due_ms.into_iter().chain(before).min();
-        changes.due = due_ms != record.due_ms;
-        record.due_ms = due_ms;
+        dues.end(record, &mut changes);
         changes
     }
 
     /// Of one thing that is no longer declared, or of any.
-    fn forget_undeclared(&self, record: &mut Record, changes: &mut Changes) {
+    fn forget_undeclared(&self, record: &mut Record, changes: &mut Changes, dues: &mut Dues) {
         let gone: Vec<Name> = record
             .segments
             .keys()
@@ -278,6 +275,7 @@ impl Derived {
             .filter(|name| self.number(name).is_none())
             .collect();
         for name in gone {
+            dues.forget(&name);
             match name {
                 Name::Segment(id) => {
                     record.segments.remove(&*id);

@@ -64,8 +64,16 @@ fn computed(id: &str, expression: &str) -> Definition {
     }
 }
 
+/// Traits that begin with `health` are sensitive.
+fn needed(trait_id: &str) -> Vec<&'static str> {
+    match trait_id.starts_with("health") {
+        true => vec!["personalization", "sensitive_data"],
+        false => vec!["personalization"],
+    }
+}
+
 fn derived(definitions: Vec<Definition>) -> Derived {
-    let (derived, cycles) = Derived::new(definitions, &Ann::default());
+    let (derived, cycles) = Derived::new(definitions, &needed, &Ann::default());
     assert_eq!(cycles, []);
     derived
 }
@@ -191,13 +199,140 @@ fn the_next_time_to_look_is_the_earliest_of_all() {
         events: ann.events,
         ..Ann::default()
     };
-    let time = Touched {
-        extent: Extent::Time,
-        ..Touched::default()
-    };
-    let changes = judge(&derived, &time, &later, &mut record);
+    let changes = pass(&derived, &later, &mut record);
     assert_eq!(ids(&changes.left), ["day"]);
     assert_eq!(record.due_ms, Some(NOW - 2_000 + 7 * 86_400_000 + 1));
+}
+
+/// Judges what is due.
+fn pass(derived: &Derived, ann: &Ann, record: &mut Record) -> Changes {
+    let first = derived.due(record, ann.now_ms);
+    derived.derive(first, Extent::Time, ann, record, ann.now_ms)
+}
+
+#[test]
+fn when_its_time_has_come_a_segment_is_judged_and_no_other_that_reads_the_clock() {
+    const HOUR: i64 = 3_600_000;
+    let window = |n: i64| {
+        segment(
+            &format!("h{n}"),
+            &format!(r#"events("view").within("{n}h").exists()"#),
+        )
+    };
+    let derived = derived((1..=100).map(window).collect());
+    let mut ann = Ann {
+        events: vec![event("view", NOW, 0.0)],
+        now_ms: NOW,
+        ..Ann::default()
+    };
+    let views = Touched {
+        event_types: ["view"].into_iter().collect(),
+        ..Touched::default()
+    };
+    let mut record = Record::default();
+    judge(&derived, &views, &ann, &mut record);
+    assert_eq!(
+        (record.segments.len(), record.due_ms),
+        (100, Some(NOW + HOUR + 1))
+    );
+    for n in 1..=3 {
+        ann.now_ms = NOW + n * HOUR + 1;
+        ann.judged.set(0);
+        let changes = pass(&derived, &ann, &mut record);
+        assert_eq!(ids(&changes.left), [format!("h{n}")]);
+        assert_eq!(ann.judged.get(), 1, "at {n} h");
+        assert_eq!(record.due_ms, Some(NOW + (n + 1) * HOUR + 1));
+    }
+    // Another view puts all that off; that is found when the noted time comes.
+    ann.events.insert(0, event("view", ann.now_ms, 0.0));
+    let changes = judge(&derived, &views, &ann, &mut record);
+    assert_eq!(ids(&changes.entered), ["h1", "h2", "h3"]);
+    assert_eq!(
+        record.due_ms,
+        Some(ann.now_ms + HOUR + 1).min(Some(NOW + 4 * HOUR + 1))
+    );
+    // A deleted segment is forgotten with its time.
+    let fewer = Derived::new(Vec::new(), &needed, &ann).0;
+    fewer.derive(
+        BTreeSet::new(),
+        Extent::Filling,
+        &ann,
+        &mut record,
+        ann.now_ms,
+    );
+    assert_eq!((record.due_ms, record.dues.len()), (None, 0));
+}
+
+#[test]
+fn who_has_too_many_times_or_was_judged_before_they_were_told_apart_is_judged_as_a_whole() {
+    const HOUR: i64 = 3_600_000;
+    let window = |n: i64| {
+        segment(
+            &format!("h{n}"),
+            &format!(r#"events("view").within("{n}h").exists()"#),
+        )
+    };
+    let derived = derived((1..=300).map(window).collect());
+    let mut ann = Ann {
+        events: vec![event("view", NOW, 0.0)],
+        now_ms: NOW,
+        ..Ann::default()
+    };
+    let mut record = Record::default();
+    let everything = Touched {
+        extent: Extent::Everything,
+        ..Touched::default()
+    };
+    judge(&derived, &everything, &ann, &mut record);
+    assert_eq!(
+        (record.due_ms, record.dues.len()),
+        (Some(NOW + HOUR + 1), 0)
+    );
+    // What is touched does not make the rest forgotten.
+    let named = Touched {
+        event_types: ["view"].into_iter().collect(),
+        ..Touched::default()
+    };
+    judge(&derived, &named, &ann, &mut record);
+    assert_eq!(
+        (record.due_ms, record.dues.len()),
+        (Some(NOW + HOUR + 1), 0)
+    );
+    ann.now_ms = NOW + 200 * HOUR;
+    let changes = pass(&derived, &ann, &mut record);
+    assert_eq!((changes.left.len(), record.dues.len()), (199, 101));
+}
+
+#[test]
+fn a_decision_has_those_judged_that_go_by_it() {
+    let derived = derived(vec![
+        segment("asks", r#"consent("marketing_email")"#),
+        segment("any", "consent(profile.which)"),
+        segment("plain", "profile.plan == 'pro'"),
+        segment("ill", "profile.health_state == 'ill'"),
+        segment("views", r#"events("view").exists()"#),
+    ]);
+    let rows: [(&str, &[&str]); 4] = [
+        ("marketing_email", &["any", "asks"]),
+        ("sensitive_data", &["any", "ill"]),
+        ("personalization", &["any", "ill", "plain"]),
+        ("analytics", &["any"]),
+    ];
+    for (purpose, expected) in rows {
+        let touched = Touched {
+            consents: [purpose].into_iter().collect(),
+            ..Touched::default()
+        };
+        let judged = derived.first(&touched);
+        let judged = judged.into_iter().filter_map(|n| derived.definition(n));
+        let names: Vec<_> = judged.map(|d| d.name.to_string()).collect();
+        assert_eq!(names, expected, "{purpose}");
+        let governed: Vec<_> = derived
+            .governed_by(purpose)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(governed, expected, "{purpose}");
+    }
 }
 
 #[test]
@@ -208,12 +343,12 @@ fn cycles_are_left_out_and_told() {
         segment("c", r#""a" in segments"#),
         segment("d", r#"!("a" in segments)"#),
     ];
-    let (derived, cycles) = Derived::new(definitions.clone(), &Ann::default());
+    let (derived, cycles) = Derived::new(definitions.clone(), &needed, &Ann::default());
     let told: Vec<_> = cycles.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["a → b → c → a"]);
     assert!(derived.number(&Name::Segment("d".into())).is_some());
     assert!(derived.number(&Name::Segment("a".into())).is_none());
-    let (derived, _) = Derived::new(definitions[..2].to_vec(), &Ann::default());
+    let (derived, _) = Derived::new(definitions[..2].to_vec(), &needed, &Ann::default());
     let c = Name::Segment("c".into());
     let Rule::Expression(expression) = &definitions[2].rule else {
         panic!("c has an expression");

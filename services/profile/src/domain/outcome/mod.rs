@@ -134,7 +134,6 @@ pub struct Touched {
     pub traits: BTreeSet<String>,
     /// By purpose.
     pub consents: BTreeSet<String>,
-    pub preferences: bool,
     /// By segment.
     pub lists: BTreeSet<String>,
 }

@@ -189,7 +189,6 @@ impl Run<'_> {
             Step::Prefer { owner, preferences } => {
                 if self.people.own(owner).prefer(preferences) == Change::Some {
                     outcome.updated(owner.profile_id);
-                    outcome.touched(owner.profile_id).preferences = true;
                 }
             }
             Step::List {
@@ -225,8 +224,6 @@ impl Run<'_> {
         if self.people.own(owner).decide(&purpose, decision) == Change::Some {
             let touched = outcome.touched(owner.profile_id);
             touched.consents.insert(purpose);
-            // Other traits may be read now, by whatever is derived.
-            touched.everything = true;
             outcome.updated(owner.profile_id);
         }
     }

@@ -76,7 +76,9 @@ impl Windows {
         events: impl IntoIterator<Item = EventRef<'e>>,
     ) {
         let mut series = Series::new(column, since_ms, now_ms);
-        events.into_iter().for_each(|event| series.add(event));
+        events
+            .into_iter()
+            .for_each(|event| series.add(event, now_ms));
         self.0.retain(|held| held.column() != series.column());
         self.0.push(series);
     }
@@ -95,9 +97,11 @@ impl Windows {
         sources.any(|source| source.event_type() == event_type)
     }
 
-    /// Takes in an event that was written after all that are here, whenever it happened.
-    pub fn add(&mut self, event: EventRef<'_>) {
-        self.0.iter_mut().for_each(|series| series.add(event));
+    /// Takes in, at `now_ms`, an event that was written after all that are here, whenever
+    /// it happened.
+    pub fn add(&mut self, event: EventRef<'_>, now_ms: i64) {
+        let all = self.0.iter_mut();
+        all.for_each(|series| series.add(event, now_ms));
     }
 
     /// The answer to a question that is covered.

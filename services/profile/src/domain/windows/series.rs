@@ -71,7 +71,7 @@ impl Series {
     }
 
     /// Takes in an event if it is of the source, after those of the same time.
-    pub fn add(&mut self, event: EventRef<'_>) {
+    pub fn add(&mut self, event: EventRef<'_>, now_ms: i64) {
         let source = &self.column.source;
         if event.event_type != source.event_type()
             || event.time_ms < self.since_ms
@@ -102,7 +102,7 @@ impl Series {
                 self.times.splice(at..at, times);
             }
         }
-        self.forget_old();
+        self.forget_old(now_ms);
     }
 
     /// Where the window of a question begins.
@@ -178,12 +178,13 @@ impl Series {
         leaves(self.times[left])
     }
 
-    /// Lets go of what is out of reach, once it is half of what is here.
-    fn forget_old(&mut self) {
+    /// Lets go of what is out of reach, once it is half of what is here. An event of the
+    /// future, which some may be told of a year ahead, moves no window yet.
+    fn forget_old(&mut self, now_ms: i64) {
         let (Some(reach_ms), Some(newest_ms)) = (self.reach_ms, self.times.last()) else {
             return;
         };
-        let since_ms = newest_ms.saturating_sub(reach_ms);
+        let since_ms = newest_ms.min(&now_ms).saturating_sub(reach_ms);
         if since_ms <= self.since_ms || self.times[self.times.len() / 2] >= since_ms {
             return;
         }

@@ -25,7 +25,7 @@ use crate::{
     store::{Turn, codec::Seals, profiles},
 };
 
-pub use person::{Known, Nobody, look_up};
+pub use person::{Known, Nobody};
 
 /// People to be looked at although nothing about them changed.
 #[derive(Debug, Default)]
@@ -62,14 +62,17 @@ pub async fn derive(
     again: &Again,
 ) -> Result<Histories, Error> {
     let derived = &context.declared.derived;
-    let plans = plans(derived, outcome, again);
+    let mut plans = touched_plans(derived, outcome);
     let now_ms = context.shared.clock.now_ms();
-    let wanted: Vec<_> = plans.iter().map(|plan| plan.wanted(derived)).collect();
     let mut loaded = FxHashMap::default();
-    if !derived.is_empty() || !plans.is_empty() {
-        loaded = load(tx, seals, context.workspace, outcome, &plans).await?;
+    if !derived.is_empty() || !plans.is_empty() || !again.profile_ids.is_empty() {
+        let planned = plans.iter().map(|plan| plan.profile_id);
+        let ids = planned.chain(again.profile_ids.iter().copied());
+        loaded = load(tx, seals, context.workspace, outcome, ids).await?;
         tell_segments(outcome, &loaded);
     }
+    plans.extend(plans_again(derived, again, &loaded, now_ms));
+    let wanted: Vec<_> = plans.iter().map(|plan| plan.wanted(derived)).collect();
     let writing = Writing {
         shared: context.shared,
         tx,
@@ -85,7 +88,9 @@ pub async fn derive(
         let id = plan.profile_id;
         let (changed, loaded) = (outcome.profiles.remove(&id), loaded.remove(&id));
         let is_changed = changed.is_some();
-        let Some(mut stored) = changed.or(loaded) else {
+        // Of a merged profile nothing is derived.
+        let living = changed.or(loaded).filter(|s| s.merged_into.is_none());
+        let Some(mut stored) = living else {
             // Gone since it was noted when to look at it.
             outcome.derivations.due.push((id, None));
             continue;
@@ -120,7 +125,7 @@ impl Plan {
     }
 }
 
-fn plans(derived: &Derived, outcome: &Outcome, again: &Again) -> Vec<Plan> {
+fn touched_plans(derived: &Derived, outcome: &Outcome) -> Vec<Plan> {
     let mut events: FxHashMap<ProfileId, Vec<&Occurrence>> = FxHashMap::default();
     for row in &outcome.timeline {
         events
@@ -136,23 +141,28 @@ fn plans(derived: &Derived, outcome: &Outcome, again: &Again) -> Vec<Plan> {
             profile_id,
             extent: touched.extent,
             first: derived.first(&touched),
-            past: past(outcome, profile_id, touched.extent),
+            past: past(touched.extent),
         }
     });
-    let planned = planned.filter(|plan| !plan.first.is_empty());
-    let asked = again.profile_ids.iter().map(|id| Plan {
+    planned.filter(|plan| !plan.first.is_empty()).collect()
+}
+
+fn plans_again<'a>(
+    derived: &'a Derived,
+    again: &'a Again,
+    loaded: &'a FxHashMap<ProfileId, Stored>,
+    now_ms: i64,
+) -> impl Iterator<Item = Plan> + 'a {
+    again.profile_ids.iter().map(move |id| Plan {
         profile_id: *id,
         extent: again.extent,
         past: Since::Held,
-        first: match again.extent {
-            Extent::Filling => again.first.clone(),
-            extent => derived.first(&Touched {
-                extent,
-                ..Touched::default()
-            }),
+        first: match (again.extent, loaded.get(id)) {
+            (Extent::Filling, _) => again.first.clone(),
+            (_, Some(stored)) => derived.due(&stored.record, now_ms),
+            (_, None) => BTreeSet::new(),
         },
-    });
-    planned.chain(asked).collect()
+    })
 }
 
 fn touched<'a>(
@@ -179,17 +189,14 @@ fn extent(outcome: &Outcome, profile_id: ProfileId, changed: &outcome::Touched) 
     match changed.everything {
         true if outcome.created.contains(&profile_id) && !took_over() => Extent::New,
         true => Extent::Everything,
-        // Which traits may be read, and with them which of them are there.
-        false if !changed.consents.is_empty() => Extent::Everything,
         false => Extent::Named,
     }
 }
 
-fn past(outcome: &Outcome, profile_id: ProfileId, extent: Extent) -> Since {
-    let touched = outcome.touched.get(&profile_id);
+fn past(extent: Extent) -> Since {
     match extent {
         Extent::New => Since::None,
-        Extent::Everything if touched.is_some_and(|t| t.everything) => Since::Moved,
+        Extent::Everything => Since::Moved,
         _ => Since::Held,
     }
 }
@@ -200,11 +207,10 @@ async fn load(
     seals: &mut Seals,
     workspace: &Arc<str>,
     outcome: &Outcome,
-    plans: &[Plan],
+    judged: impl Iterator<Item = ProfileId>,
 ) -> Result<FxHashMap<ProfileId, Stored>, Error> {
-    let planned = plans.iter().map(|plan| plan.profile_id);
     let active = outcome.timeline.iter().map(|row| row.owner.profile_id);
-    let ids: BTreeSet<_> = planned.chain(active).collect();
+    let ids: BTreeSet<_> = judged.chain(active).collect();
     let ids: Vec<_> = ids
         .into_iter()
         .filter(|id| !outcome.profiles.contains_key(id))

@@ -1,21 +1,13 @@
 //! People as what is derived of them sees them: a record that changes as it is derived,
 //! over a history that does not.
 
-use std::{collections::BTreeSet, sync::Arc};
+use attune_expr::Scope;
 
-use attune_expr::{Aggregate, Scope};
-use rustc_hash::FxHashMap;
-
-use super::super::Shared;
-use crate::{
-    Error,
-    domain::{
-        ProfileId, Record,
-        derive::Person,
-        purposes::{PurposeSet, Purposes},
-        scope::{History, PersonScope},
-    },
-    store::timeline,
+use crate::domain::{
+    Record,
+    derive::Person,
+    purposes::{PurposeSet, Purposes},
+    scope::{History, PersonScope},
 };
 
 /// Somebody, without the record.
@@ -58,24 +50,4 @@ impl Person for Nobody<'_> {
         };
         known.show(record, see)
     }
-}
-
-/// What some questions ask of the histories of some people, as it was committed last.
-pub async fn look_up(
-    shared: &Shared,
-    workspace: &str,
-    ids: &[ProfileId],
-    aggregates: &[&Arc<Aggregate>],
-) -> Result<FxHashMap<ProfileId, History>, Error> {
-    let Shared {
-        database, codec, ..
-    } = shared;
-    let types: BTreeSet<&str> = aggregates.iter().flat_map(|a| a.event_types()).collect();
-    let types = types.into_iter().map(str::to_owned).collect();
-    let read = timeline::of_types(database, codec, workspace, ids, types).await?;
-    let mut histories: FxHashMap<ProfileId, History> = FxHashMap::default();
-    for (id, event) in read {
-        histories.entry(id).or_default().events.push(event);
-    }
-    Ok(histories)
 }
