@@ -17,9 +17,11 @@ use attune_api::profile::v1::{
 use attune_errors::{Reason, reason_of, violations_of};
 use attune_profile::{Audiences, Config, Destination};
 use attune_rpc::Channel;
+use attune_storage::args;
 use attune_testkit::wait_until;
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures::FutureExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
@@ -216,6 +218,8 @@ struct Platform {
     answers: Arc<Mutex<VecDeque<u16>>>,
     /// `webhook-id` and body of each call with a valid signature.
     calls: Arc<Mutex<Vec<(String, Json)>>>,
+    /// Whoever holds it keeps the answers waiting.
+    gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Platform {
@@ -250,6 +254,7 @@ async fn take(
     }
     let body = serde_json::from_slice(&body).unwrap();
     platform.calls.lock().push((text("webhook-id"), body));
+    drop(platform.gate.lock().await);
     let next = platform.answers.lock().pop_front().unwrap_or(200);
     axum::http::StatusCode::from_u16(next).unwrap()
 }
@@ -375,6 +380,47 @@ async fn a_delivery_can_be_called_off() {
             .await;
         let state = cancelled.unwrap().get_ref().state();
         assert_eq!(state, AudienceDeliveryState::DeliveryCancelled);
+        running.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_was_too_slow_and_lost_a_batch_to_another_process_writes_nothing_of_it() {
+    let (platform, url) = Platform::start(&[]).await;
+    on_both_with("audience_lost", config(&url, 5), async |running| {
+        prepare(&running).await;
+        platform.calls.lock().clear();
+        let answers = platform.gate.lock().await;
+        let mut client = client(&running);
+        let request = running.request(order("d1", "ads"));
+        client.create_audience_delivery(request).await.unwrap();
+        wait_until("it is sent", Duration::from_secs(30), async || {
+            !platform.calls.lock().is_empty()
+        })
+        .await;
+        // As another process leaves it that took the batch over and failed with it.
+        running
+            .database
+            .write(|tx| {
+                async move {
+                    const TAKEN: &str = "update audience_deliveries set next_ms = 1";
+                    tx.execute(TAKEN, args![]).await
+                }
+                .boxed()
+            })
+            .await
+            .unwrap();
+        drop(answers);
+        let over = ended(&running, "d1").await;
+        assert_eq!(over.state(), AudienceDeliveryState::Delivered, "{over:?}");
+        assert_eq!(over.batch_count, 1, "{}", running.system);
+        assert_eq!(over.counts, Some(expected_counts()));
+        // Sent again, and known again by whoever got it.
+        let calls = std::mem::take(&mut *platform.calls.lock());
+        let ids: Vec<_> = calls.iter().map(|(id, _)| id).collect();
+        assert_eq!(ids.len(), 2, "{ids:?}");
+        assert_eq!(ids[0], ids[1]);
         running.stop().await;
     })
     .await;

@@ -208,6 +208,18 @@ async fn what_cannot_be_kept_up_to_date_is_refused() {
             ("x", "string(now) == \"\"", "1:"),
             ("x", "item.price > 2.0", "item"),
             ("X", "true", "must be 1 to 64"),
+            ("x", r#"subscribed("news")"#, "no subscription groups"),
+            ("x", "subscribed(profile.topic)", "no subscription groups"),
+            (
+                "x",
+                r#"consent("marketing_mail")"#,
+                "there is no purpose `marketing_mail`",
+            ),
+            (
+                "x",
+                r#"context.location.country == "AT""#,
+                "must not read `context.location.country`",
+            ),
         ];
         for (id, expression, rule) in rows {
             let refused = shop.upsert(id, expression).await.unwrap_err();
@@ -216,6 +228,9 @@ async fn what_cannot_be_kept_up_to_date_is_refused() {
                 Some(Reason::InvalidFields),
                 "{expression}"
             );
+            let fields = attune_errors::violations_of(&refused).into_iter();
+            let mut fields = fields.map(|(field, _)| field);
+            assert!(fields.all(|f| f.starts_with("segment.")), "{expression}");
             let rules = violations(&refused);
             assert!(
                 rules.iter().any(|r| r.contains(rule)),
@@ -313,25 +328,43 @@ async fn an_estimate_counts_those_an_expression_would_hold_for() {
                 shop.one(view(&format!("v{n}"), &[&who], 0, "tent")).await;
             }
         }
-        let request = shop.request(EstimateSegmentRequest {
-            expression: r#"events("view").exists()"#.into(),
-            segment_ids: vec!["most".into()],
-        });
-        let estimate = shop
-            .segment_client()
-            .estimate_segment(request)
-            .await
-            .unwrap();
-        let estimate = estimate.into_inner();
+        let estimate = async |expression: &str| {
+            let request = shop.request(EstimateSegmentRequest {
+                expression: expression.into(),
+                segment_ids: vec!["most".into()],
+            });
+            let estimate = shop.segment_client().estimate_segment(request).await;
+            estimate.unwrap().into_inner()
+        };
+        let viewed = estimate(r#"events("view").exists()"#).await;
         let numbers = (
-            estimate.profile_count,
-            estimate.size,
-            estimate.size_low,
-            estimate.size_high,
-            estimate.sample_size,
+            viewed.profile_count,
+            viewed.size,
+            viewed.size_low,
+            viewed.size_high,
+            viewed.sample_size,
         );
         assert_eq!(numbers, (10, 5, 5, 5, 10), "{}", shop.system);
-        assert_eq!(estimate.overlaps[0].share, 0.6);
+        assert_eq!(viewed.overlaps[0].share, 0.6);
+        // By columns, by single events, and by none: as the segment itself.
+        shop.one(event("b1", &["u:p3"], 5, "purchase", json!({"n": 3})))
+            .await;
+        for (n, expression) in [
+            r#"events("view").within("36500d").count() == 1"#,
+            r#"events("view").within("1h").exists()"#,
+            r#"events("view").then("purchase").exists()"#,
+            r#"events("purchase").where(e, e.n == profile.n).count() > 0"#,
+            r#"consent("marketing_email") || profile.n > 7"#,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = format!("s{n}");
+            shop.declare(&id, expression).await;
+            let size = estimate(expression).await.size;
+            let members = shop.segment(&id).await.unwrap().member_count;
+            assert_eq!(size, members, "{expression} on {}", shop.system);
+        }
         shop.stop().await;
     })
     .await;

@@ -8,7 +8,7 @@
 //! | written | means |
 //! |---|---|
 //! | `profile.NAME`, `context.NAME`, `item.NAME` | traits, the situation, the item under judgement |
-//! | `"ID" in segments`, `consent("PURPOSE")`, `subscribed("GROUP")` | where the person belongs and what was agreed to |
+//! | `"ID" in segments`, `consent("PURPOSE")`, `subscribed("GROUP")` | where the person belongs and what was agreed to; a vocabulary of no groups refuses the last |
 //! | `now` | the time of the request |
 //! | `bucket("SALT")` | 0 to 9999, the same for a person and a salt |
 //! | `events("TYPE")` with `.where(e, …)`, `.within("30d")`, `.withinDays(7, "ZONE")`, `.then("TYPE")` | events of the history; a window rolls, or counts calendar days of which today is one; after `then`, `within` is the time from the first event to the last |

@@ -147,6 +147,8 @@ fn these_hold() {
         "events('purchase').distinct('item_ids') == 2",
         "events('purchase').within('28d').distinct('category') == 1",
         "events('search').averageGap() == duration('466h')",
+        "events('search').averageGap().getHours() == 466",
+        "events('purchase').mostFrequent('category').startsWith('t')",
         "events('search').last().time + events('search').averageGap() > now",
         // Recency, frequency and monetary value, each as a score.
         "(now - events('purchase').last().time < duration('30d') ? 5 : 1) \

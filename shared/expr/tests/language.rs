@@ -455,3 +455,57 @@ fn buckets_spread_people_evenly_and_differ_by_salt() {
     assert!((1850..2150).contains(&in_half), "{in_half}");
     assert!((850..1150).contains(&in_both), "{in_both}");
 }
+
+#[test]
+fn purposes_and_subscription_groups_that_are_not_there_are_refused() {
+    let any = Vocabulary::subject();
+    let declared = any
+        .clone()
+        .with_purposes(["marketing_email".to_owned()])
+        .with_groups(["news".to_owned()]);
+    let none = any.clone().with_groups([]);
+    let rows: [(&Vocabulary, &str, Option<&str>); 8] = [
+        (&any, "consent('x') && subscribed('y')", None),
+        (
+            &declared,
+            "consent('marketing_email') && subscribed('news')",
+            None,
+        ),
+        (
+            &declared,
+            "consent(profile.a) && subscribed(profile.b)",
+            None,
+        ),
+        (
+            &declared,
+            "consent('marketing_mail')",
+            Some("no purpose `marketing_mail`"),
+        ),
+        (
+            &declared,
+            "subscribed('mews')",
+            Some("no subscription group `mews`"),
+        ),
+        (
+            &none,
+            "subscribed('news')",
+            Some("no subscription groups are kept"),
+        ),
+        (
+            &none,
+            "subscribed(profile.b)",
+            Some("no subscription groups are kept"),
+        ),
+        (&none, "consent('x')", None),
+    ];
+    for (vocabulary, source, expected) in rows {
+        let faults = match Expression::compile(source, vocabulary) {
+            Ok(_) => String::new(),
+            Err(faults) => faults.iter().map(ToString::to_string).collect(),
+        };
+        match expected {
+            None => assert_eq!(faults, "", "{source}"),
+            Some(told) => assert!(faults.contains(told), "{source}: {faults}"),
+        }
+    }
+}

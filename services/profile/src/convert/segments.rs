@@ -33,9 +33,7 @@ const OVERLAPS_MAX: usize = 20;
 pub fn create(request: CreateSegmentRequest) -> Result<Segment, Error> {
     let (id, body) = (request.segment_id, request.segment);
     let segment = body_of("segment", body, id, |s| &mut s.segment_id)?;
-    let mut violations = Violations::new();
-    violations.within("segment", |found| check_into(&segment, found));
-    violations.into_result()?;
+    check(&segment).into_result()?;
     Ok(segment)
 }
 
@@ -57,7 +55,7 @@ pub fn update(
 /// A segment as it is to be saved, but for its expression.
 pub fn check(segment: &Segment) -> Violations {
     let mut violations = Violations::new();
-    check_into(segment, &mut violations);
+    violations.within("segment", |found| check_into(segment, found));
     violations
 }
 

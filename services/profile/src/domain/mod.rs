@@ -142,6 +142,8 @@ pub enum Kind {
     List {
         segment_id: Arc<str>,
         member: bool,
+        /// The revision at which the list was made.
+        born: i64,
     },
 }
 

@@ -50,6 +50,9 @@ pub struct Listed {
     pub member: bool,
     #[prost(int64, tag = "2")]
     pub time_ms: i64,
+    /// The revision at which that list was made: one that is made anew begins empty.
+    #[prost(int64, tag = "3")]
+    pub born: i64,
 }
 
 /// A value and when it was true. Without a value it says since when there is none,
@@ -172,10 +175,10 @@ impl Record {
         expired
     }
 
-    /// The latest word counts.
+    /// The latest word counts, and of lists of one name that about the one made last.
     pub fn list(&mut self, segment_id: &str, listed: Listed) -> Change {
         match self.lists.get(segment_id) {
-            Some(held) if held.time_ms > listed.time_ms => Change::None,
+            Some(held) if (held.born, held.time_ms) > (listed.born, listed.time_ms) => Change::None,
             // Also where it says what is held: it is the later word, which counts among
             // those of all who are this person.
             _ => {
@@ -185,8 +188,9 @@ impl Record {
         }
     }
 
-    pub fn is_listed(&self, segment_id: &str) -> bool {
-        self.lists.get(segment_id).is_some_and(|l| l.member)
+    pub fn is_listed(&self, segment_id: &str, born: i64) -> bool {
+        let listed = self.lists.get(segment_id);
+        listed.is_some_and(|listed| listed.member && listed.born == born)
     }
 
     /// Takes out what is derived, and nothing else.

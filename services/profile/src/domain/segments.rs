@@ -13,12 +13,13 @@ use super::derive::{Definition, Name, Rule};
 pub struct Segments(BTreeMap<Arc<str>, Rule>);
 
 impl Segments {
-    /// As they are after some were changed or, where there is None, deleted.
+    /// As they are after some were changed or, where there is None, deleted; each with
+    /// the revision at which it was made.
     #[must_use]
-    pub fn with(&self, changed: Vec<(Arc<str>, Option<Segment>)>) -> Self {
+    pub fn with(&self, changed: Vec<(Arc<str>, Option<(Segment, i64)>)>) -> Self {
         let mut segments = self.0.clone();
         for (id, segment) in changed {
-            match segment.and_then(|segment| rule(&segment.expression)) {
+            match segment.and_then(|(segment, born)| rule(&segment.expression, born)) {
                 Some(rule) => segments.insert(id, rule),
                 None => segments.remove(&id),
             };
@@ -44,9 +45,9 @@ impl Segments {
 
 /// What a stored segment goes by; it was checked against what was declared when it was
 /// saved, and what has been declared since is no reason to lose it.
-fn rule(expression: &str) -> Option<Rule> {
+fn rule(expression: &str, born: i64) -> Option<Rule> {
     if expression.is_empty() {
-        return Some(Rule::List);
+        return Some(Rule::List { born });
     }
     let compiled = Expression::compile(expression, &Vocabulary::subject());
     compiled.ok().map(Rule::Expression)

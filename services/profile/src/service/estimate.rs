@@ -106,8 +106,7 @@ impl Service {
         for part in sample.chunks(AT_ONCE) {
             let ids: Vec<_> = part.iter().map(|row| row.profile_id).collect();
             let shared = &self.shared;
-            let histories =
-                windows::look_up(shared, workspace, &ids, &aggregates, now_ms).await?;
+            let histories = windows::look_up(shared, workspace, &ids, &aggregates, now_ms).await?;
             let (question, part) = (question.clone(), part.to_vec());
             let judged = tokio::task::spawn_blocking(move || {
                 let mut found = Found::default();
@@ -123,13 +122,7 @@ impl Service {
 }
 
 impl Found {
-    fn judge(
-        &mut self,
-        question: &Question,
-        row: &ProfileRow,
-        histories: &Histories,
-        now_ms: i64,
-    ) {
+    fn judge(&mut self, question: &Question, row: &ProfileRow, histories: &Histories, now_ms: i64) {
         let (record, purposes) = (&row.record, &question.declared.purposes);
         let person = Known {
             key: row.profile_id.to_string(),

@@ -172,8 +172,8 @@ async fn carry_out(
         .declared
         .at(&shared.database, workspace, turn.revision)
         .await?;
-    let segment_id = listed_by_name(&declared.segments, &change.segment_id)?;
-    let mut submission = submission(listing, &segment_id, shared.clock.now_ms());
+    let (segment_id, born) = listed_by_name(&declared.segments, &change.segment_id)?;
+    let mut submission = submission(listing, &segment_id, born, shared.clock.now_ms());
     submission.schema = declared.schema.clone();
     let seals = shared.codec.of(workspace);
     let asked = [&submission].into_iter();
@@ -210,13 +210,13 @@ async fn carry_out(
     Ok((count(&written, &segment_id), written))
 }
 
-/// The id of a segment that people are put on by name.
+/// The id of a segment that people are put on by name, and when it was made.
 fn listed_by_name(
     segments: &crate::domain::segments::Segments,
     id: &str,
-) -> Result<Arc<str>, Error> {
+) -> Result<(Arc<str>, i64), Error> {
     match segments.get(id) {
-        Some(Rule::List) => Ok(id.into()),
+        Some(Rule::List { born }) => Ok((id.into(), *born)),
         Some(Rule::Expression(_)) => {
             let rule = "must be a list: the members of this segment are those its expression \
                         holds for";
@@ -226,7 +226,7 @@ fn listed_by_name(
     }
 }
 
-fn submission(listing: &Listing, segment_id: &Arc<str>, now_ms: i64) -> Submission {
+fn submission(listing: &Listing, segment_id: &Arc<str>, born: i64, now_ms: i64) -> Submission {
     let ListChange { add, remove, .. } = &listing.change;
     let message = |who: &Who, member| Message {
         id: "".into(),
@@ -237,6 +237,7 @@ fn submission(listing: &Listing, segment_id: &Arc<str>, now_ms: i64) -> Submissi
         kind: Kind::List {
             segment_id: segment_id.clone(),
             member,
+            born,
         },
     };
     let added = add.iter().map(|who| message(who, true));

@@ -112,7 +112,7 @@ impl Shared {
         if let Some(held) = held.filter(|held| held.taken.elapsed() < SAMPLE_AGE_MAX) {
             return Ok(held);
         }
-        let (taken, now_ms) = (Instant::now(), attune_api::time::now_ms());
+        let (taken, now_ms) = (Instant::now(), self.clock.now_ms());
         let mut sample = Sample::default();
         let mut after = String::new();
         while sample.size < SAMPLE_MAX {

@@ -18,7 +18,10 @@ use super::{Service, Shared, declarations::Declarations};
 use crate::{
     Error, convert,
     domain::{derive::Name, segments::compile},
-    store::{self, fills, segments},
+    store::{
+        self, fills,
+        segments::{self, Fate},
+    },
 };
 
 /// The table of segments, with what is asked of each change.
@@ -56,10 +59,14 @@ async fn check(
         Some(after) => check_expression(&declared, &name, &after.expression)?,
         None => refuse_if_named(&declared, &name)?,
     }
-    let gone = change.after.is_none();
-    segments::changed(tx, workspace, &named.segment_id, turn.revision, gone).await?;
+    let fate = match (&change.before, &change.after) {
+        (None, _) => Fate::Made,
+        (Some(_), Some(_)) => Fate::Changed,
+        (Some(_), None) => Fate::Gone,
+    };
+    segments::changed(tx, workspace, &named.segment_id, turn.revision, fate).await?;
     let before = change.before.as_ref().map(|segment| &segment.expression);
-    if gone || before != Some(&named.expression) {
+    if fate == Fate::Gone || before != Some(&named.expression) {
         fills::begin(tx, workspace, [&name]).await?;
     }
     Ok(())

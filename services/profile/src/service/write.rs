@@ -27,8 +27,8 @@ use crate::{
     },
     memory::Noted,
     store::{
-        Turn, codec::Seals, consents, history, identities, members, merges, outbox, profiles,
-        timeline,
+        Turn, codec::Seals, consents, history, identities, kept::Kept, members, merges, outbox,
+        profiles, timeline,
     },
 };
 
@@ -177,6 +177,9 @@ async fn move_over(
     Ok(())
 }
 
+/// Tables whose rows move with merges, by whose identifier they came.
+const KEPT: [Kept; 2] = [history::TRAIT_HISTORY, consents::CONSENT_HISTORY];
+
 /// Who is part of whom, and whose everything is now.
 async fn regroup(
     tx: &mut Tx,
@@ -191,14 +194,16 @@ async fn regroup(
     for merged in &outcome.merges {
         identities::hand_over(tx, workspace, merged).await?;
         timeline::hand_over(tx, workspace, merged).await?;
-        history::hand_over(tx, workspace, merged).await?;
-        consents::hand_over(tx, workspace, merged).await?;
+        for kept in KEPT {
+            kept.hand_over(tx, workspace, merged).await?;
+        }
     }
     for parted in &outcome.parted {
         identities::hand_back(tx, workspace, parted).await?;
         timeline::hand_back(tx, workspace, parted).await?;
-        history::hand_back(tx, workspace, parted).await?;
-        consents::hand_back(tx, workspace, parted).await?;
+        for kept in KEPT {
+            kept.hand_back(tx, workspace, parted).await?;
+        }
         merges::undo(tx, seals, workspace, parted).await?;
     }
     let (made, refused) = (&outcome.merges, &outcome.refusals);

@@ -139,13 +139,20 @@ pub async fn claim(
     Ok(tx.execute(CLAIM, args).await? > 0)
 }
 
-/// Writes how far it is, unless it was cancelled meanwhile.
-pub async fn put(tx: &mut Tx, workspace: &Arc<str>, delivery: &Delivery) -> Result<(), Error> {
+/// Writes how far it is, if whoever claimed it until `held_ms` still holds it and it was
+/// not cancelled meanwhile.
+pub async fn put(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    delivery: &Delivery,
+    held_ms: i64,
+) -> Result<bool, Error> {
     const PUT: &str = "update audience_deliveries set state = $3, after_id = $4, \
          until_id = $5, batch_count = $6, attempt_count = $7, failure = $8, \
          exported_count = $9, withheld_count = $10, unmatchable_count = $11, \
          next_ms = $12, update_ms = $13 \
-         where workspace = $1 and audience_delivery_id = $2 and state = 1";
+         where workspace = $1 and audience_delivery_id = $2 and state = 1 \
+         and next_ms = $14";
     let args: Vec<Value> = args![
         workspace,
         &delivery.order.delivery_id,
@@ -160,8 +167,9 @@ pub async fn put(tx: &mut Tx, workspace: &Arc<str>, delivery: &Delivery) -> Resu
         delivery.counts.unmatchable,
         delivery.next_ms,
         delivery.update_ms,
+        held_ms,
     ];
-    tx.execute(PUT, args).await.map(drop)
+    Ok(tx.execute(PUT, args).await? > 0)
 }
 
 /// Ends one that is not over.

@@ -9,15 +9,10 @@ use bytes::Bytes;
 use super::{
     Turn,
     codec::{self, Codec, Seals},
-    profiles::texts,
+    kept::{Kept, KeptRow, kept_columns},
     timeline::Place,
 };
-use crate::domain::{
-    ProfileId,
-    consent::Decision,
-    merge::{Merged, Parted},
-    outcome::DecisionRow,
-};
+use crate::domain::{ProfileId, consent::Decision, outcome::DecisionRow};
 
 /// A decision and what it is about, as the history keeps it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -28,6 +23,15 @@ pub struct Entry {
     pub decision: Decision,
 }
 
+/// The table, whose rows move with merges.
+pub const CONSENT_HISTORY: Kept = Kept {
+    insert: Insert {
+        table: "consent_history",
+        columns: kept_columns![("decision", Kind::Bytes),],
+        tail: "",
+    },
+};
+
 /// Adds decisions, in their order.
 pub async fn append(
     tx: &mut Tx,
@@ -36,61 +40,19 @@ pub async fn append(
     decided: &[DecisionRow],
     turn: &mut Turn,
 ) -> Result<(), Error> {
-    const APPEND: Insert = Insert {
-        table: "consent_history",
-        columns: &[
-            ("workspace", Kind::Text),
-            ("profile_id", Kind::Text),
-            ("time_ms", Kind::Int),
-            ("sequence", Kind::Int),
-            ("origin_id", Kind::Text),
-            ("decision", Kind::Bytes),
-        ],
-        tail: "",
-    };
-    if decided.is_empty() {
-        return Ok(());
-    }
-    let first = turn.take_more(tx, decided.len()).await?;
-    let rows = decided
-        .iter()
-        .zip(first..)
-        .map(|(decided, sequence)| {
-            let entry = Entry {
-                purpose: decided.purpose.clone(),
-                decision: decided.decision.clone(),
-            };
-            Ok(args![
-                workspace,
-                decided.owner.profile_id.to_string(),
-                decided.decision.time_ms,
-                sequence,
-                decided.owner.origin_id.to_string(),
-                seals.decision_bytes(decided.owner.origin_id, &entry)?,
-            ])
+    let rows = decided.iter().map(|decided| {
+        let entry = Entry {
+            purpose: decided.purpose.clone(),
+            decision: decided.decision.clone(),
+        };
+        Ok(KeptRow {
+            owner: decided.owner,
+            time_ms: decided.decision.time_ms,
+            rest: args![seals.decision_bytes(decided.owner.origin_id, &entry)?],
         })
-        .collect::<Result<_, Error>>()?;
-    tx.insert_many(&APPEND, rows).await.map(drop)
-}
-
-/// Hands over all decisions of a merged profile.
-pub async fn hand_over(tx: &mut Tx, workspace: &Arc<str>, merged: &Merged) -> Result<(), Error> {
-    const HAND_OVER: &str = "update consent_history set profile_id = $3 \
-         where workspace = $1 and profile_id = $2";
-    let (from, to) = (merged.merged.to_string(), merged.survivor.to_string());
-    tx.execute(HAND_OVER, args![workspace, from, to])
-        .await
-        .map(drop)
-}
-
-/// Hands back the decisions that came by a profile that is a person of its own again, and
-/// by those joined to it.
-pub async fn hand_back(tx: &mut Tx, workspace: &Arc<str>, parted: &Parted) -> Result<(), Error> {
-    const HAND_BACK: &str = "update consent_history set profile_id = $3 \
-         where workspace = $1 and profile_id = $2 and origin_id in list($4)";
-    let (from, to) = (parted.survivor.to_string(), parted.unmerged.to_string());
-    let args = args![workspace, from, to, texts(&parted.parts)];
-    tx.execute(HAND_BACK, args).await.map(drop)
+    });
+    let rows = rows.collect::<Result<_, Error>>()?;
+    CONSENT_HISTORY.append(tx, workspace, rows, turn).await
 }
 
 /// Decisions of one moment.
@@ -126,7 +88,7 @@ pub async fn page(
 ) -> Result<Vec<(Place, Entry)>, Error> {
     const PAGE: &str = "select origin_id, time_ms, sequence, decision from consent_history \
          where workspace = $1 and profile_id = $2 \
-         and (time_ms < $3 or (time_ms = $3 and sequence < $4)) \
+         and (time_ms, sequence) < ($3, $4) \
          order by time_ms desc, sequence desc limit $5";
     let args = args![
         workspace,

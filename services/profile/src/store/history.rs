@@ -9,14 +9,18 @@ use bytes::Bytes;
 use super::{
     Turn,
     codec::{self, Codec, Seals},
-    profiles::texts,
+    kept::{Kept, KeptRow, kept_columns},
     timeline::Place,
 };
-use crate::domain::{
-    ProfileId,
-    merge::{Merged, Parted},
-    outcome::PastRow,
-    record::Timed,
+use crate::domain::{ProfileId, outcome::PastRow, record::Timed};
+
+/// The table, whose rows move with merges.
+pub const TRAIT_HISTORY: Kept = Kept {
+    insert: Insert {
+        table: "trait_history",
+        columns: kept_columns![("trait_id", Kind::Text), ("value", Kind::Bytes),],
+        tail: "",
+    },
 };
 
 /// Adds values, in their order.
@@ -27,59 +31,18 @@ pub async fn append(
     rows: &[PastRow],
     turn: &mut Turn,
 ) -> Result<(), Error> {
-    const APPEND: Insert = Insert {
-        table: "trait_history",
-        columns: &[
-            ("workspace", Kind::Text),
-            ("profile_id", Kind::Text),
-            ("trait_id", Kind::Text),
-            ("time_ms", Kind::Int),
-            ("sequence", Kind::Int),
-            ("origin_id", Kind::Text),
-            ("value", Kind::Bytes),
-        ],
-        tail: "",
-    };
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let first = turn.take_more(tx, rows.len()).await?;
-    let rows = rows
-        .iter()
-        .zip(first..)
-        .map(|(row, sequence)| {
-            Ok(args![
-                workspace,
-                row.owner.profile_id.to_string(),
+    let rows = rows.iter().map(|row| {
+        Ok(KeptRow {
+            owner: row.owner,
+            time_ms: row.value.time_ms,
+            rest: args![
                 &row.trait_id,
-                row.value.time_ms,
-                sequence,
-                row.owner.origin_id.to_string(),
                 seals.trait_value_bytes(row.owner.origin_id, &row.value)?,
-            ])
+            ],
         })
-        .collect::<Result<_, Error>>()?;
-    tx.insert_many(&APPEND, rows).await.map(drop)
-}
-
-/// Hands over all values of a merged profile.
-pub async fn hand_over(tx: &mut Tx, workspace: &Arc<str>, merged: &Merged) -> Result<(), Error> {
-    const HAND_OVER: &str = "update trait_history set profile_id = $3 \
-         where workspace = $1 and profile_id = $2";
-    let (from, to) = (merged.merged.to_string(), merged.survivor.to_string());
-    tx.execute(HAND_OVER, args![workspace, from, to])
-        .await
-        .map(drop)
-}
-
-/// Hands back the values that came by a profile that is a person of its own again, and by
-/// those joined to it.
-pub async fn hand_back(tx: &mut Tx, workspace: &Arc<str>, parted: &Parted) -> Result<(), Error> {
-    const HAND_BACK: &str = "update trait_history set profile_id = $3 \
-         where workspace = $1 and profile_id = $2 and origin_id in list($4)";
-    let (from, to) = (parted.survivor.to_string(), parted.unmerged.to_string());
-    let args = args![workspace, from, to, texts(&parted.parts)];
-    tx.execute(HAND_BACK, args).await.map(drop)
+    });
+    let rows = rows.collect::<Result<_, Error>>()?;
+    TRAIT_HISTORY.append(tx, workspace, rows, turn).await
 }
 
 /// Values of one trait before a place, newest first.
@@ -94,7 +57,7 @@ pub async fn page(
 ) -> Result<Vec<(Place, Timed)>, Error> {
     const PAGE: &str = "select origin_id, time_ms, sequence, value from trait_history \
          where workspace = $1 and profile_id = $2 and trait_id = $3 \
-         and (time_ms < $4 or (time_ms = $4 and sequence < $5)) \
+         and (time_ms, sequence) < ($4, $5) \
          order by time_ms desc, sequence desc limit $6";
     let args = args![
         workspace,

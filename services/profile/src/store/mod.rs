@@ -11,6 +11,7 @@ pub mod erasure;
 pub mod fills;
 pub mod history;
 pub mod identities;
+pub mod kept;
 pub mod members;
 pub mod merges;
 pub mod outbox;
@@ -36,6 +37,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0007_segments.sql",
     "0009_audience.sql",
     "0010_revisions.sql",
+    "0013_segments.sql",
 ];
 
 /// A writer's turn.

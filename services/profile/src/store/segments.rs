@@ -7,8 +7,17 @@ use attune_api::profile::v1::Segment;
 use attune_storage::{Database, Error, Insert, Kind, Tx, args};
 use prost::Message;
 
-/// A segment as it was last changed; None where it was deleted.
-pub type Changed = (Arc<str>, Option<Segment>);
+/// A segment as it was last changed, and the revision at which it was made; None where
+/// it was deleted.
+pub type Changed = (Arc<str>, Option<(Segment, i64)>);
+
+/// What a change makes of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Made,
+    Changed,
+    Gone,
+}
 
 /// Notes that a segment changed with this revision.
 pub async fn changed(
@@ -16,13 +25,19 @@ pub async fn changed(
     workspace: &Arc<str>,
     segment_id: &str,
     revision: i64,
-    gone: bool,
+    fate: Fate,
 ) -> Result<(), Error> {
     const CHANGED: &str = "insert into segment_revisions \
-         (workspace, segment_id, revision, gone) values ($1, $2, $3, $4) \
+         (workspace, segment_id, revision, gone, born) values ($1, $2, $3, $4, $5) \
          on conflict (workspace, segment_id) do update set \
-         revision = excluded.revision, gone = excluded.gone";
-    let args = args![workspace, segment_id, revision, gone];
+         revision = excluded.revision, gone = excluded.gone, \
+         born = case when excluded.born > 0 then excluded.born \
+         else segment_revisions.born end";
+    let born = match fate {
+        Fate::Made => revision,
+        Fate::Changed | Fate::Gone => 0,
+    };
+    let args = args![workspace, segment_id, revision, fate == Fate::Gone, born];
     tx.execute(CHANGED, args).await.map(drop)
 }
 
@@ -32,7 +47,8 @@ pub async fn changed_since(
     workspace: &Arc<str>,
     revision: i64,
 ) -> Result<Vec<Changed>, Error> {
-    const CHANGED: &str = "select v.segment_id, v.gone, r.data from segment_revisions v \
+    const CHANGED: &str = "select v.segment_id, v.gone, r.data, v.born \
+         from segment_revisions v \
          left join resources r on r.workspace = v.workspace and r.kind = 'segment' \
          and r.id = v.segment_id \
          where v.workspace = $1 and v.revision > $2 and v.segment_id > $3 \
@@ -48,7 +64,7 @@ pub async fn changed_since(
         for row in &rows {
             let data: Option<Vec<u8>> = row.get(2)?;
             let segment = match (row.get(1)?, data) {
-                (false, Some(data)) => Some(decode(&data)?),
+                (false, Some(data)) => Some((decode(&data)?, row.get(3)?)),
                 _ => None,
             };
             all.push((row.get(0)?, segment));

@@ -374,11 +374,20 @@ pub async fn page(
         time_ms: at_first,
         sequence: at_first,
     });
+    // SQLite finds by bounds of a column, and goes through what a place only leaves out.
+    let (start_ms, end_ms) = match (page.after, page.order) {
+        (None, _) => (page.start_ms, page.end_ms),
+        (Some(place), Order::NewestFirst) => {
+            let end_ms = place.time_ms.saturating_add(1);
+            (page.start_ms, page.end_ms.min(end_ms))
+        }
+        (Some(place), Order::OldestFirst) => (page.start_ms.max(place.time_ms), page.end_ms),
+    };
     let mut args = args![
         workspace,
         page.profile_id.to_string(),
-        page.start_ms,
-        page.end_ms,
+        start_ms,
+        end_ms,
         after.time_ms,
         after.sequence,
         page.limit

@@ -37,6 +37,19 @@ const LINKS: [&str; 15] = [
     "first",
 ];
 
+/// Those that end one with a value.
+const ANSWERS: [&str; 9] = [
+    "count",
+    "exists",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "mostFrequent",
+    "distinct",
+    "averageGap",
+];
+
 /// One call of a chain.
 #[derive(Clone, Copy)]
 struct Link<'a> {
@@ -75,7 +88,13 @@ impl<'a> Checker<'a> {
     /// What a call is if it ends a chain.
     pub(super) fn history(&mut self, id: u64, call: &'a CallExpr) -> Option<Typed> {
         let links = self.known_chain(id, call)?;
-        let last = *links.last()?;
+        let (last, before) = links.split_last()?;
+        let is_answered = |link: &Link<'_>| ANSWERS.contains(&link.call.func_name.as_str());
+        if !LINKS.contains(&last.call.func_name.as_str()) && before.iter().any(is_answered) {
+            // A method of what the events come to, as in `averageGap().getHours()`.
+            return None;
+        }
+        let last = *last;
         Some(match last.call.func_name.as_str() {
             "first" | "last" => self.fault(
                 last.id,
@@ -122,7 +141,7 @@ impl<'a> Checker<'a> {
     /// A chain with the call that says what its events come to.
     fn ended(&mut self, links: &[Link<'a>], last: Link<'a>) -> Typed {
         let name = last.call.func_name.as_str();
-        if !LINKS[4..].contains(&name) {
+        if !ANSWERS.contains(&name) {
             // Whatever else is wrong with it is told as well.
             if LINKS.contains(&name) || name == "events" {
                 if self.question(links).is_some() {

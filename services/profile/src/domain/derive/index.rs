@@ -40,10 +40,10 @@ impl Readers {
     fn add(&mut self, number: u32, definition: &Definition, needed: Needed<'_>) {
         let expression = match (&definition.rule, &definition.name) {
             (Rule::Expression(expression), _) => expression,
-            (Rule::List, Name::Segment(id)) => {
+            (Rule::List { .. }, Name::Segment(id)) => {
                 return enter(&mut self.lists, [&**id], number);
             }
-            (Rule::List, Name::Trait(_)) => return,
+            (Rule::List { .. }, Name::Trait(_)) => return,
         };
         let reads = expression.reads();
         enter(&mut self.event_types, reads.event_types, number);

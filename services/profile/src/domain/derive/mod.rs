@@ -34,8 +34,10 @@ pub enum Name {
 #[derive(Debug, Clone)]
 pub enum Rule {
     Expression(Expression),
-    /// Who is put on it by name.
-    List,
+    /// Who is put on it by name, since it was made at this revision of what is declared.
+    List {
+        born: i64,
+    },
 }
 
 /// Something that is derived.
@@ -299,8 +301,8 @@ enum Answer {
 
 fn answer(definition: &Definition, record: &Record, scope: &dyn Scope) -> Answer {
     match (&definition.rule, &definition.name) {
-        (Rule::List, Name::Segment(id)) => Answer::Member(record.is_listed(id)),
-        (Rule::List, Name::Trait(_)) => Answer::Value(None),
+        (Rule::List { born }, Name::Segment(id)) => Answer::Member(record.is_listed(id, *born)),
+        (Rule::List { .. }, Name::Trait(_)) => Answer::Value(None),
         (Rule::Expression(expression), Name::Segment(_)) => {
             Answer::Member(expression.matches(scope))
         }

@@ -134,7 +134,7 @@ pub fn cycle_through<'a>(
 fn named(rule: &Rule) -> Vec<Name> {
     match rule {
         Rule::Expression(expression) => read_by(expression),
-        Rule::List => Vec::new(),
+        Rule::List { .. } => Vec::new(),
     }
 }
 

@@ -193,12 +193,17 @@ impl Directory {
                 owner,
                 event: event.clone(),
             }),
-            Kind::List { segment_id, member } => steps.push(Step::List {
+            Kind::List {
+                segment_id,
+                member,
+                born,
+            } => steps.push(Step::List {
                 owner,
                 segment_id: segment_id.clone(),
                 listed: Listed {
                     member: *member,
                     time_ms,
+                    born: *born,
                 },
             }),
             Kind::Alias { previous } => {

@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct Seen {
     /// Profiles with a value.
     pub count: usize,
-    /// Of each value, in hours.
+    /// Of each value that somebody sent, in hours.
     ages: Vec<u32>,
 }
 
@@ -31,14 +31,16 @@ impl Sample {
         let held = record
             .traits
             .iter()
-            .filter(|(_, timed)| timed.value.is_some());
+            .filter(|(id, timed)| timed.value.is_some() && !record.computed.contains_key(*id));
         for (id, timed) in held {
             let hours = (now_ms - timed.time_ms).max(0) / HOUR_MS;
-            self.note(id, u32::try_from(hours).unwrap_or(u32::MAX));
+            self.note(id, Some(u32::try_from(hours).unwrap_or(u32::MAX)));
         }
+        // As new as what they are computed from, which has an age of its own.
+        record.computed.keys().for_each(|id| self.note(id, None));
     }
 
-    fn note(&mut self, trait_id: &str, age_h: u32) {
+    fn note(&mut self, trait_id: &str, age_h: Option<u32>) {
         if !self.traits.contains_key(trait_id) {
             if self.traits.len() >= NAMES_MAX {
                 return;
@@ -47,7 +49,7 @@ impl Sample {
         }
         if let Some(seen) = self.traits.get_mut(trait_id) {
             seen.count += 1;
-            seen.ages.push(age_h);
+            seen.ages.extend(age_h);
         }
     }
 
@@ -65,7 +67,7 @@ impl Sample {
         }
     }
 
-    /// Half of the values are at most so old, in days; 0 without values.
+    /// Half of the values that were sent are at most so old, in days; 0 without any.
     pub fn age_days_median(&self, trait_id: &str) -> f64 {
         let Some(seen) = self.traits.get(trait_id) else {
             return 0.0;
@@ -122,8 +124,17 @@ mod tests {
             };
             sample.take(&record(&[("a", held), ("b", other)]), now_ms);
         }
-        sample.take(&record(&[]), now_ms);
-        let rows = [("a", 0.75, 2.0), ("b", 0.25, 100.0), ("c", 0.0, 0.0)];
+        let computed = |held: Record| Record {
+            computed: [("d".to_owned(), Value::default())].into(),
+            ..held
+        };
+        sample.take(&computed(record(&[("d", value(0))])), now_ms);
+        let rows = [
+            ("a", 0.75, 2.0),
+            ("b", 0.25, 100.0),
+            ("c", 0.0, 0.0),
+            ("d", 0.25, 0.0),
+        ];
         for (id, completeness, age) in rows {
             assert_eq!(sample.completeness(id), completeness, "{id}");
             assert_eq!(sample.age_days_median(id), age, "{id}");

@@ -80,14 +80,24 @@ impl Deliverer {
                     next_ms: now_ms,
                     ..delivery
                 };
-                self.step(&workspace, claimed).await?;
+                self.step(&workspace, claimed, until_ms).await?;
             }
         }
     }
 
-    /// One batch.
-    async fn step(&self, workspace: &Arc<str>, mut delivery: Delivery) -> Result<(), Error> {
+    /// One batch, by whoever holds it until `until_ms`.
+    async fn step(
+        &self,
+        workspace: &Arc<str>,
+        mut delivery: Delivery,
+        until_ms: i64,
+    ) -> Result<(), Error> {
         let page = self.read(workspace, &delivery).await?;
+        if page.is_cut && !delivery.until.is_empty() {
+            // So many came in between that one batch cannot take them all: those beyond
+            // are the next one's.
+            delivery.until = page.last.clone().unwrap_or_default();
+        }
         match &page.last {
             // Those of a batch that is tried again may all have left.
             None if delivery.until.is_empty() => delivery.finished(),
@@ -105,21 +115,23 @@ impl Deliverer {
             }
             Some(last) => {
                 if delivery.until.is_empty() {
-                    // Before it is sent: an attempt that nobody lives to write down is
-                    // made again with the same people.
                     delivery.until.clone_from(last);
-                    let leased = Delivery {
-                        next_ms: delivery.next_ms + LEASE_MS,
-                        ..delivery.clone()
-                    };
-                    self.put(workspace, leased).await?;
+                }
+                // Before it is sent: an attempt that nobody lives to write down is made
+                // again with the same people.
+                let leased = Delivery {
+                    next_ms: until_ms,
+                    ..delivery.clone()
+                };
+                if !self.put(workspace, leased, until_ms).await? {
+                    return Ok(());
                 }
                 let answer = self.post(workspace, &delivery, &page.entries).await;
                 let attempts_max = i64::from(self.shared.config.audiences.attempts_max);
                 delivery.answered(answer, page.counts, attempts_max, now_ms());
             }
         }
-        self.put(workspace, delivery).await
+        self.put(workspace, delivery, until_ms).await.map(drop)
     }
 
     async fn read(&self, workspace: &Arc<str>, delivery: &Delivery) -> Result<Page, Error> {
@@ -173,7 +185,13 @@ impl Deliverer {
         Ok(claimed.await?)
     }
 
-    async fn put(&self, workspace: &Arc<str>, delivery: Delivery) -> Result<(), Error> {
+    /// False where somebody else took it over, or it is over.
+    async fn put(
+        &self,
+        workspace: &Arc<str>,
+        delivery: Delivery,
+        held_ms: i64,
+    ) -> Result<bool, Error> {
         let workspace = workspace.clone();
         let delivery = Delivery {
             update_ms: now_ms(),
@@ -181,7 +199,7 @@ impl Deliverer {
         };
         let written = self.shared.database.write(move |tx| {
             let (workspace, delivery) = (workspace.clone(), delivery.clone());
-            async move { audiences::put(tx, &workspace, &delivery).await }.boxed()
+            async move { audiences::put(tx, &workspace, &delivery, held_ms).await }.boxed()
         });
         Ok(written.await?)
     }

@@ -33,7 +33,7 @@ use crate::{
 /// Members read at once, and in one batch of a delivery.
 const PAGE: i64 = 500;
 /// Of a batch that is tried again, with those who came in between.
-const AGAIN_MAX: i64 = 10_000;
+const AGAIN_MAX: i64 = 2_000;
 
 /// Whom to put in, and how.
 #[derive(Debug, Clone)]
@@ -58,6 +58,8 @@ struct Page {
     counts: Counts,
     /// The last that was looked at; None where nobody was left.
     last: Option<String>,
+    /// There may be more of the range beyond the last.
+    is_cut: bool,
 }
 
 impl Service {
@@ -178,6 +180,7 @@ impl Shared {
             entries: Vec::with_capacity(ids.len()),
             counts: Counts::default(),
             last: ids.last().map(ToString::to_string),
+            is_cut: i64::try_from(ids.len()).is_ok_and(|count| count == limit),
         };
         let rows = profiles::living(database, codec, workspace, &ids).await?;
         let held = identities::of_profiles(database, codec, workspace, &ids).await?;
@@ -185,8 +188,11 @@ impl Shared {
         let mut held = held.into_iter().peekable();
         for row in rows {
             let mut own: Vec<Identity> = Vec::new();
-            while let Some((_, identity)) = held.next_if(|(id, _)| *id <= row.profile_id) {
-                own.push(identity);
+            while let Some((id, identity)) = held.next_if(|(id, _)| *id <= row.profile_id) {
+                // Of somebody who is not among the rows it is nobody's here.
+                if id == row.profile_id {
+                    own.push(identity);
+                }
             }
             page.take(&self.namespaces, &declared, wanted, &row, own);
         }
