@@ -51,6 +51,20 @@ pub struct Member {
     pub leaves: bool,
 }
 
+impl Member {
+    /// Namespace and value of whom it is about.
+    pub fn identified(&self) -> Option<(String, String)> {
+        match &self.subject.id {
+            Some(subject::Id::Identity(identity)) => {
+                // Of spellings that are one identifier, mostly.
+                let value = identity.value.trim().to_lowercase();
+                Some((identity.namespace.clone(), value))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Record {
     pub fn encoded_len(&self) -> usize {
         match self {

@@ -117,6 +117,11 @@ async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
         mapping.delimiter,
         &progress,
     )?;
+    // Who comes to a list and who leaves it depends on which row is the later.
+    let concurrency = match args.what {
+        What::Members => 1,
+        What::Items | What::Profiles | What::Events => usize::from(args.concurrency),
+    };
     let batches = Batches {
         builder: Builder::new(mapping, &fingerprint),
         rows,
@@ -140,7 +145,7 @@ async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
         bar: bar(bytes),
         progress,
     };
-    settle(batches, gateway, usize::from(args.concurrency), settling).await
+    settle(batches, gateway, concurrency, settling).await
 }
 
 /// What an import has come to, in the order of the file.
