@@ -8,6 +8,10 @@ use attune_expr::{Expression, Fault, Vocabulary};
 
 use super::derive::{Definition, Name, Rule};
 
+/// A segment as it was last changed, and the revision at which it was made; None where
+/// it was deleted.
+pub type Changed = (Arc<str>, Option<(Segment, i64)>);
+
 /// The segments of a workspace, by id. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Segments(BTreeMap<Arc<str>, Rule>);
@@ -16,7 +20,7 @@ impl Segments {
     /// As they are after some were changed or, where there is None, deleted; each with
     /// the revision at which it was made.
     #[must_use]
-    pub fn with(&self, changed: Vec<(Arc<str>, Option<(Segment, i64)>)>) -> Self {
+    pub fn with(&self, changed: Vec<Changed>) -> Self {
         let mut segments = self.0.clone();
         for (id, segment) in changed {
             match segment.and_then(|(segment, born)| rule(&segment.expression, born)) {

@@ -7,9 +7,7 @@ use attune_api::profile::v1::Segment;
 use attune_storage::{Database, Error, Insert, Kind, Tx, args};
 use prost::Message;
 
-/// A segment as it was last changed, and the revision at which it was made; None where
-/// it was deleted.
-pub type Changed = (Arc<str>, Option<(Segment, i64)>);
+use crate::domain::segments::Changed;
 
 /// What a change makes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
