@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    domain::{Identity, Owner, ProfileId, purposes::Learning, standing::Standing},
+    domain::{Identity, Owner, ProfileId, merge::Between, purposes::Learning, standing::Standing},
     packed::PackedSnapshot,
 };
 
@@ -112,6 +112,12 @@ impl Memory {
 
     pub fn profile_key(&self, workspace: &str, profile_id: ProfileId) -> Key {
         self.key(workspace, profile_id.as_bytes())
+    }
+
+    /// Of two profiles together.
+    pub fn pair_key(&self, workspace: &str, pair: Between) -> Key {
+        let both = [*pair.one.as_bytes(), *pair.other.as_bytes()];
+        self.key(workspace, both.as_flattened())
     }
 
     fn key(&self, workspace: &str, rest: &[u8]) -> Key {

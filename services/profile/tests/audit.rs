@@ -191,6 +191,7 @@ async fn whoever_makes_people_one_or_two_is_told_of_both() {
         let request = operator.request(UnmergeProfilesRequest {
             merge_id,
             reason: "mistaken".into(),
+            ..UnmergeProfilesRequest::default()
         });
         let parted = operator.privacy.clone().unmerge_profiles(request).await;
         parted.unwrap();

@@ -15,7 +15,7 @@ use attune_api::{
     },
     r#type::v1::subject::Id,
 };
-use attune_errors::{Reason, reason_of, violations_of};
+use attune_errors::{Reason, metadata_of, reason_of, violations_of};
 use attune_profile::Config;
 use attune_testkit::wait_until;
 use serde_json::json;
@@ -37,6 +37,7 @@ async fn unmerge(shop: &Running, merge_id: &str) -> Result<Vec<String>, Status> 
     let request = shop.request(UnmergeProfilesRequest {
         merge_id: merge_id.into(),
         reason: "two sisters".into(),
+        ..UnmergeProfilesRequest::default()
     });
     let answer = shop.privacy.clone().unmerge_profiles(request).await?;
     let profiles = answer.into_inner().profiles.into_iter();
@@ -374,6 +375,141 @@ async fn any_merge_of_a_chain_can_be_undone() {
             let seen = shop.snapshot(user(&format!("u{i}"))).await.unwrap();
             assert_eq!(&seen.profile_id, id);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_hangs_on_a_side_goes_with_it_whoever_lived_when_it_came() {
+    on_both("hangs", async |shop| {
+        let [ann, card, mail] = ["u:ann", "loyalty_card:7", "email:ann@shop.example"];
+        let mut ids = Vec::new();
+        for (i, who) in (0..).zip([ann, card, mail]) {
+            ids.push(shop.one(view(&format!("m{i}"), &[who], i, "tent")).await);
+        }
+        shop.one(view("both", &[ann, card], 10, "mat")).await;
+        // To whoever lives: but it was the card that the address was named with.
+        shop.one(view("paid", &[card, mail], 11, "mat")).await;
+        let [second, first] = &merges(&shop, &ids[0]).await[..] else {
+            panic!("two merges")
+        };
+        assert_eq!(second.profile_id, ids[0]);
+        assert_eq!(second.between_profile_ids, ids[1..]);
+        let parted = unmerge(&shop, &first.merge_id).await.unwrap();
+        assert_eq!(parted, ids[..2]);
+        assert_eq!(shop.timeline(&ids[2]).await, ["paid", "m2", "m1"]);
+        assert_eq!(shop.timeline(&ids[0]).await, ["both", "m0"]);
+        // Each side lists what is about it.
+        let of_ann = merges(&shop, &ids[0]).await;
+        assert_eq!(of_ann.len(), 1);
+        assert_eq!(merges(&shop, &ids[1]).await.len(), 2);
+        // The two who were parted are kept apart, whoever they are part of.
+        assert_eq!(shop.one(view("x", &[ann, mail], 12, "cup")).await, ids[0]);
+        assert_eq!(merges(&shop, &ids[0]).await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_seen_together_stays_together_until_all_that_says_so_is_undone() {
+    on_both("together", async |shop| {
+        let who = ["u:ann", "loyalty_card:7", "email:ann@shop.example"];
+        let [ann, card, mail] = who;
+        let mut ids = Vec::new();
+        for (i, who) in (0..).zip(who) {
+            ids.push(shop.one(view(&format!("m{i}"), &[who], i, "tent")).await);
+        }
+        // All in one request, and each more than once.
+        let named = [[ann, card], [card, mail], [ann, mail]].into_iter().cycle();
+        let messages = (0..).zip(named).take(9);
+        let messages = messages.map(|(i, named)| view(&format!("n{i}"), &named, 10 + i, "mat"));
+        shop.send(messages.collect()).await;
+        shop.one(view("again", &[ann, mail], 20, "mat")).await;
+        let recorded = merges(&shop, &ids[0]).await;
+        let confirms: Vec<_> = recorded.iter().map(|merge| merge.confirms).collect();
+        assert_eq!(confirms, [true, false, false]);
+        assert!(recorded[0].evidence.contains("one person already"));
+        let [third, second, first] = [0, 1, 2].map(|i| recorded[i].merge_id.as_str());
+        let refused = unmerge(&shop, first).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        assert_eq!(reason_of(&refused), Some(Reason::StillJoined));
+        let by = metadata_of(&refused, "merge_ids").unwrap();
+        assert_eq!(by, format!("{third},{second}"));
+        assert_eq!(shop.timeline(&ids[1]).await.len(), 13);
+        let together = async |merge_id: &str, with: &[&str]| {
+            let request = shop.request(UnmergeProfilesRequest {
+                merge_id: merge_id.into(),
+                with_merge_ids: with.iter().map(ToString::to_string).collect(),
+                ..UnmergeProfilesRequest::default()
+            });
+            let answer = shop.privacy.clone().unmerge_profiles(request).await?;
+            let profiles = answer.into_inner().profiles.into_iter();
+            Ok::<_, Status>(profiles.map(|p| p.profile_id).collect::<Vec<_>>())
+        };
+        let bob = shop.one(view("bob", &["u:bob"], 30, "cup")).await;
+        let dan = shop.one(view("dan", &["a:dan"], 31, "cup")).await;
+        let other = merge(&shop, &bob, &dan).await.unwrap().merge_id;
+        let refused = together(first, &[&other, second, first]).await.unwrap_err();
+        assert_eq!(fields(refused), ["with_merge_ids[0]"]);
+        let refused = together(first, &[""]).await.unwrap_err();
+        assert_eq!(fields(refused), ["with_merge_ids[0]"]);
+        assert_eq!(together(first, &[third]).await.unwrap(), ids[..2]);
+        assert_eq!(shop.timeline(&ids[0]).await.len(), 8);
+        unmerge(&shop, second).await.unwrap();
+        for (id, count) in ids.iter().zip([8, 4, 1]) {
+            assert_eq!(shop.timeline(id).await.len(), count);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_bound_of_a_namespace_holds_also_within_a_request_and_for_merges() {
+    let mut config = Config::default();
+    config.identity.namespace_identities_max = 3;
+    on_both_with("namespace", config, async |shop| {
+        let held = async |who: &str| {
+            let living = shop.snapshot(user(who)).await.unwrap().profile_id;
+            let held = identities(&shop, &living).await.into_iter();
+            held.filter(|i| i.starts_with("anonymous_id:")).count()
+        };
+        let linked = |who: &str, from: usize, to: usize| {
+            let messages = (from..to).map(|i| {
+                let (id, device) = (format!("{who}{i}"), format!("a:{who}{i}"));
+                view(&id, &[&format!("u:{who}"), &device], 0, "tent")
+            });
+            messages.collect::<Vec<_>>()
+        };
+        // Somebody new, somebody known, and several who come together, each in one request.
+        shop.send(linked("ann", 0, 6)).await;
+        assert_eq!(held("ann").await, 3);
+        shop.send(linked("bob", 0, 2)).await;
+        shop.send(linked("bob", 2, 6)).await;
+        assert_eq!(held("bob").await, 3);
+        let status = merge(
+            &shop,
+            &shop.snapshot(user("ann")).await.unwrap().profile_id,
+            &{ shop.snapshot(user("bob")).await.unwrap().profile_id },
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(fields(status), ["other_profile_id"]);
+        let mut messages: Vec<_> = (0..3)
+            .map(|i| {
+                view(
+                    &format!("d{i}"),
+                    &[&format!("a:d{i}"), "email:e@shop.example"],
+                    0,
+                    "x",
+                )
+            })
+            .collect();
+        messages.extend(linked("eve", 0, 2));
+        messages.push(view("last", &["u:eve", "email:e@shop.example"], 0, "x"));
+        shop.send(messages).await;
+        assert_eq!(held("eve").await, 2);
+        let refused = merges(&shop, &shop.snapshot(user("eve")).await.unwrap().profile_id).await;
+        assert!(refused[0].refused && refused[0].evidence.contains("more identifiers"));
     })
     .await;
 }

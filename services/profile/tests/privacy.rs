@@ -160,7 +160,7 @@ const OUTLIVING: [&str; 5] = [
 
 /// Columns of people that an erasure deletes with their rows, or knows to be gone with
 /// others: what is not named here has not been thought of in `store/erasure.rs`.
-const ERASED: [&str; 20] = [
+const ERASED: [&str; 22] = [
     "clear_messages.profile_id",
     "consent_history.origin_id",
     "consent_history.profile_id",
@@ -174,6 +174,8 @@ const ERASED: [&str; 20] = [
     "kept_apart.other_id",
     "kept_apart.profile_id",
     "merges.merged_id",
+    "merges.one_id",
+    "merges.other_id",
     "merges.profile_id",
     "messages.profile_id",
     "profiles.profile_id",
@@ -190,6 +192,7 @@ async fn no_table_names_people_that_erasing_does_not_know_of() {
             "profile_id",
             "origin_id",
             "merged_id",
+            "one_id",
             "other_id",
             "owner",
             "merged_into",

@@ -139,6 +139,25 @@ impl Fault {
         Self::new(Reason::WrongState, format!("{subject} is {state}")).with(subject, state)
     }
 
+    /// What undoing a merge would not part; empty `by` where they were joined before merges
+    /// were recorded.
+    pub fn still_joined(merge_id: impl ToString, by: &[impl ToString]) -> Self {
+        let merge_id = merge_id.to_string();
+        let by: Vec<_> = by.iter().map(ToString::to_string).collect();
+        let others = match by.as_slice() {
+            [] => "they were joined before merges were recorded".to_owned(),
+            [one] => format!("merge {one} does too, and can be undone with it"),
+            _ => format!(
+                "merges {} do too, one of which can be undone with it",
+                by.join(", ")
+            ),
+        };
+        let message = format!("merge {merge_id} is not all that joins the two: {others}");
+        Self::new(Reason::StillJoined, message)
+            .with("merge_id", merge_id)
+            .with("merge_ids", by.join(","))
+    }
+
     pub fn key_missing() -> Self {
         Self::new(Reason::KeyMissing, "an API key is needed")
     }
@@ -290,7 +309,9 @@ fn code_of(reason: Reason) -> Code {
         Reason::ResourceNotFound => Code::NotFound,
         Reason::ResourceExists => Code::AlreadyExists,
         Reason::EtagMismatch => Code::Aborted,
-        Reason::ResourceInUse | Reason::WrongState => Code::FailedPrecondition,
+        Reason::ResourceInUse | Reason::WrongState | Reason::StillJoined => {
+            Code::FailedPrecondition
+        }
         Reason::KeyMissing
         | Reason::KeyInvalid
         | Reason::SubjectTokenInvalid

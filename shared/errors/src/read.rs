@@ -148,6 +148,11 @@ mod tests {
                 Code::FailedPrecondition,
             ),
             (
+                Fault::still_joined("m", &["n", "o"]),
+                Reason::StillJoined,
+                Code::FailedPrecondition,
+            ),
+            (
                 Fault::position_trimmed(7),
                 Reason::PositionTrimmed,
                 Code::OutOfRange,

@@ -39,6 +39,9 @@ pub fn merge(
     })
 }
 
+/// Merges that are undone at once.
+const WITH_MAX: usize = 200;
+
 pub fn unmerge(
     workspace: &str,
     request: UnmergeProfilesRequest,
@@ -50,10 +53,19 @@ pub fn unmerge(
         violations.push("merge_id", "must be set");
     }
     text("reason", &request.reason, &mut violations);
+    if request.with_merge_ids.len() > WITH_MAX {
+        let rule = format!("must be at most {WITH_MAX}");
+        violations.push("with_merge_ids", rule);
+    }
+    let named = request.with_merge_ids.iter().take(WITH_MAX);
+    for (index, _) in named.enumerate().filter(|(_, id)| id.is_empty()) {
+        violations.push(format!("with_merge_ids[{index}]"), "must be set");
+    }
     violations.into_result()?;
     Ok(UnmergeAsked {
         workspace: Arc::from(workspace),
         merge_id: request.merge_id,
+        with_merge_ids: request.with_merge_ids,
         operator,
         reason: request.reason,
         traceparent,

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::{NotAnId, ProfileId, Record, folding, schema::TraitSchemas, standing::Refusal};
+use super::{
+    NotAnId, Owner, ProfileId, Record, folding, schema::TraitSchemas, standing::Refusal, ties::Part,
+};
 
 /// A profile that is part of a person.
 #[derive(Debug, Clone, Copy)]
@@ -63,35 +65,46 @@ fn absorbed(root: ProfileId, sides: &[Side<'_>]) -> Record {
     record
 }
 
-/// A profile and all that were joined to it, directly or by way of others.
-pub fn with_parts(
-    part: ProfileId,
-    joined: impl Fn(ProfileId) -> Option<ProfileId>,
-    of: impl Iterator<Item = ProfileId>,
-) -> Vec<ProfileId> {
-    let belongs = |mut id: ProfileId| {
-        while id != part {
-            match joined(id) {
-                // A profile is joined to an older one; anything else would be a circle.
-                Some(into) if into < id => id = into,
-                _ => return false,
-            }
-        }
-        true
-    };
-    let mut parts: Vec<_> = of.filter(|id| belongs(*id)).collect();
-    parts.sort_unstable();
-    parts
-}
-
 /// A merge on its way to the record of merges.
 #[derive(Debug, Clone)]
 pub struct Merged {
     pub merge_id: MergeId,
     pub survivor: ProfileId,
     pub merged: ProfileId,
-    /// They were kept apart until now.
-    pub overrules: bool,
+    pub between: Between,
+    pub evidence: Evidence,
+}
+
+/// The profiles that identifiers began with of which evidence says that they are one
+/// person's, whoever those are part of by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Between {
+    pub one: ProfileId,
+    pub other: ProfileId,
+}
+
+impl Between {
+    pub fn origins(one: Owner, other: Owner) -> Self {
+        Self {
+            one: one.origin_id,
+            other: other.origin_id,
+        }
+    }
+
+    /// The older first, so that two ways to say it are one.
+    pub fn ordered(self) -> Self {
+        Self {
+            one: self.one.min(self.other),
+            other: self.one.max(self.other),
+        }
+    }
+}
+
+/// Evidence that two profiles are one person which they were already.
+#[derive(Debug, Clone)]
+pub struct Confirmed {
+    pub merge_id: MergeId,
+    pub between: Between,
     pub evidence: Evidence,
 }
 
@@ -102,22 +115,48 @@ pub struct Refused {
     pub profile_id: ProfileId,
     /// The same where it is about an identifier that nobody holds.
     pub other_id: ProfileId,
+    pub between: Between,
     pub refusal: Refusal,
     pub evidence: Evidence,
 }
 
-/// A merge that was undone.
+/// A person who is several again.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// The part that stayed.
+    pub stays: Part,
+    /// Those who live on their own again.
+    pub leave: Vec<Part>,
+    pub undone: Vec<Undone>,
+}
+
+impl Split {
+    /// Who leaves, as stores move their rows.
+    pub fn parted(&self) -> impl Iterator<Item = Parted> {
+        let survivor = self.stays.root;
+        self.leave.iter().map(move |part| Parted {
+            survivor,
+            unmerged: part.root,
+            parts: part.profiles().collect(),
+        })
+    }
+}
+
+/// Somebody who is a person of their own again.
 #[derive(Debug, Clone)]
 pub struct Parted {
-    pub merge_id: MergeId,
-    /// The one that stayed with the rest.
+    /// The one that stayed.
     pub survivor: ProfileId,
-    /// Where they were joined, whichever lives now.
-    pub joined_into: ProfileId,
-    /// The one that is a person of its own again.
     pub unmerged: ProfileId,
-    /// It and those that were joined to it.
+    /// It and those that are part of it.
     pub parts: Vec<ProfileId>,
+}
+
+/// A merge that was undone.
+#[derive(Debug, Clone)]
+pub struct Undone {
+    pub merge_id: MergeId,
+    pub between: Between,
     pub evidence: Evidence,
 }
 
@@ -168,6 +207,9 @@ pub struct Evidence {
     pub undone_by: String,
     #[prost(string, tag = "7")]
     pub undone_because: String,
+    /// They were one person already.
+    #[prost(bool, tag = "8")]
+    pub confirms: bool,
 }
 
 impl Evidence {
@@ -177,6 +219,9 @@ impl Evidence {
             "" => said("operator", &self.operator, &self.reason),
             id => format!("message {id} named {}", self.identities.join(" and ")),
         };
+        if self.confirms {
+            text = format!("{text}, who were one person already");
+        }
         if !self.refusal.is_empty() {
             text = format!("{text}; refused: {}", self.refusal);
         }
@@ -335,26 +380,6 @@ mod tests {
             let record = fold(ids[root], &sides[root..count], &strategies);
             let shown = attune_api::json::from_struct(&record.current_traits());
             assert_eq!(shown, expected);
-        }
-    }
-
-    #[test]
-    fn what_was_joined_to_a_side_goes_with_it() {
-        let ids: Vec<_> = (0..5).map(|_| ProfileId::fresh()).collect();
-        // 4 → 3 → 1 → 0 ← 2
-        let into = |id: ProfileId| {
-            let index = ids.iter().position(|i| *i == id).unwrap();
-            [None, Some(0), Some(0), Some(1), Some(3)][index].map(|i: usize| ids[i])
-        };
-        let rows = [
-            (0, vec![0, 1, 2, 3, 4]),
-            (1, vec![1, 3, 4]),
-            (2, vec![2]),
-            (3, vec![3, 4]),
-        ];
-        for (part, expected) in rows {
-            let expected: Vec<_> = expected.into_iter().map(|i: usize| ids[i]).collect();
-            assert_eq!(with_parts(ids[part], into, ids.iter().copied()), expected);
         }
     }
 }

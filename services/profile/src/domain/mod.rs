@@ -26,6 +26,7 @@ pub mod segments;
 pub mod snapshot;
 pub mod standing;
 pub mod tcf;
+pub mod ties;
 pub mod windows;
 
 use std::{fmt, str::FromStr, sync::Arc};

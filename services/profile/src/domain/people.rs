@@ -8,9 +8,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Owner, ProfileId, Record,
-    merge::{self, Joined, Side},
+    merge::{self, Joined, Side, Split},
     schema::TraitSchemas,
     standing::Standing,
+    ties::Part,
 };
 
 /// A profile as it is stored, without its identities and events.
@@ -158,32 +159,52 @@ impl<'a> People<'a> {
         derived
     }
 
-    /// Makes two people of one again: `unmerged` with all of `parts`, itself included.
-    pub fn part(&mut self, survivor: ProfileId, unmerged: ProfileId, parts: &[ProfileId]) {
-        let ours = self.parts.entry(survivor).or_default();
-        ours.retain(|id| !parts.contains(id));
-        if ours.is_empty()
-            && let Some(row) = self.rows.get_mut(&survivor)
+    /// Makes several people of one again, each as what is left joins them.
+    pub fn part(&mut self, split: &Split) {
+        for part in &split.leave {
+            self.begin_again(part);
+        }
+        let Part { root, joined } = &split.stays;
+        self.rejoin(joined);
+        self.parts.insert(*root, joined.keys().copied().collect());
+        self.stale.insert(*root);
+        if joined.is_empty()
+            && let Some(row) = self.rows.get_mut(root)
             && let Some(own) = row.own.take()
         {
             let derived = row.record.clear_derived();
             row.record = own;
             row.record.keep_derived(derived);
         }
-        let theirs: Vec<_> = parts.iter().copied().filter(|id| *id != unmerged).collect();
-        for part in &theirs {
-            self.rows.entry(*part).or_default().merged_into = Some(unmerged);
-        }
-        let row = self.rows.entry(unmerged).or_default();
+    }
+
+    /// What was merged and lives on its own from now on.
+    fn begin_again(&mut self, part: &Part) {
+        let Part { root, joined } = part;
+        let row = self.rows.entry(*root).or_default();
         row.merged_into = None;
         row.joined = None;
-        if !theirs.is_empty() {
+        if !joined.is_empty() {
             row.own = Some(row.record.clone());
         }
-        self.changed_parts.remove(&unmerged);
-        self.changed_parts.extend(&theirs);
-        self.parts.insert(unmerged, theirs);
-        self.stale.extend([survivor, unmerged]);
+        for id in joined.keys() {
+            self.rows.entry(*id).or_default().merged_into = Some(*root);
+        }
+        self.rejoin(joined);
+        self.changed_parts.remove(root);
+        self.changed_parts.extend(joined.keys());
+        self.parts.insert(*root, joined.keys().copied().collect());
+        self.stale.insert(*root);
+    }
+
+    fn rejoin(&mut self, joined: &BTreeMap<ProfileId, Joined>) {
+        for (id, joined) in joined {
+            let row = self.rows.entry(*id).or_default();
+            if row.joined != Some(*joined) {
+                row.joined = Some(*joined);
+                self.changed_parts.insert(*id);
+            }
+        }
     }
 
     fn fold(&mut self, root: ProfileId) {

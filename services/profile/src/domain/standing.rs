@@ -58,6 +58,14 @@ pub struct Bounds {
     pub device_customers_max: u32,
 }
 
+impl Bounds {
+    /// Ties between the profiles of one person, beyond which messages add none: with
+    /// fewer than there are profiles they would not be one person.
+    pub fn ties_max(self) -> usize {
+        (self.profiles_max as usize).saturating_mul(4)
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {

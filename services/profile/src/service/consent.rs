@@ -147,7 +147,8 @@ async fn decide(
     let mut seals = shared.codec.of(workspace);
     let stored = profiles::stored(tx, &mut seals, workspace, &[profile_id]).await?;
     let record = &stored.get(&profile_id).ok_or_else(unknown)?.record;
-    let decisions = decisions(change, record, &declared.purposes, shared.clock.now_ms())?;
+    let own = stored.get(&owner.origin_id).ok_or_else(unknown)?.said();
+    let decisions = decisions(change, own, &declared.purposes, shared.clock.now_ms())?;
     let (mut held, mut steps) = (Held::new(), Vec::new());
     for (purpose, decision) in decisions {
         let earlier = record.consents.get(&purpose);
@@ -184,10 +185,12 @@ async fn decide(
 }
 
 /// The decisions to be recorded. Without a time, the same decision again is the one that
-/// is held, so that sending it twice records it once.
+/// is held by the same profile, so that sending it twice records it once; by another that
+/// is part of the person it is a decision of its own, which goes with it should they be
+/// parted.
 fn decisions(
     change: &ConsentChange,
-    record: &Record,
+    own: &Record,
     purposes: &Purposes,
     now_ms: i64,
 ) -> Result<Held, Violations> {
@@ -214,7 +217,7 @@ fn decisions(
         }
     };
     for (purpose, decision) in &mut decisions {
-        if let (None, Some(held)) = (change.time_ms, record.consents.get(purpose)) {
+        if let (None, Some(held)) = (change.time_ms, own.consents.get(purpose)) {
             let again = Decision {
                 time_ms: held.time_ms,
                 ..decision.clone()

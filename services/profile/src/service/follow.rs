@@ -82,6 +82,7 @@ pub async fn run(shared: Arc<Shared>, tasks: Tasks) {
             }
             Err(Error::Trimmed { .. }) => {
                 shared.memory.forget_all();
+                shared.settled.forget_all();
                 match shared.database.log_head().await {
                     Ok(head) => position = head,
                     Err(error) => warn(&error),
@@ -111,6 +112,7 @@ fn forget(shared: &Shared, entry: &StoredEntry) {
     if let Some(Other::Unmerged(_)) = other {
         // Identifiers lead to the other of the two now, and which is not told.
         shared.memory.forget_owners();
+        shared.settled.forget_all();
     }
     let other = other.map(|(Other::Merged(id) | Other::Unmerged(id))| id);
     for id in [entry.key.parse().ok(), other].into_iter().flatten() {

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use attune_storage::Tx;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Shared, ingest::Submission};
+use super::{Shared, ingest::Submission, obstacles};
 use crate::{
     Error,
     domain::{
         Identity, Kind, Message, Owner, ProfileId, Who,
-        linking::Directory,
+        linking::{Directory, Group},
+        merge::Between,
         purposes::{Learning, Purposes},
         standing::Standing,
     },
-    store::{codec::Seals, identities, merges, profiles, timeline},
+    store::{codec::Seals, identities, profiles, timeline},
 };
 
 /// What was found.
@@ -27,6 +28,8 @@ pub struct Found {
     pub seen: FxHashMap<Arc<str>, ProfileId>,
     /// What is known of whether living profiles may be learned from.
     pub learning: FxHashMap<ProfileId, Learning>,
+    /// Profiles of one person that messages name together.
+    pub pairs: Vec<Between>,
 }
 
 pub async fn look_up<'a>(
@@ -51,7 +54,8 @@ pub async fn look_up<'a>(
         Who::Identities(_) => None,
     });
     look.find_profiles(named.collect()).await?;
-    look.find_obstacles().await?;
+    let groups = look.found.directory.groups(unseen.iter().copied());
+    obstacles::find(shared, look.tx, workspace, &mut look.found, groups).await?;
     look.find_encounters(seals, &unseen).await?;
     Ok(look.found)
 }
@@ -65,8 +69,10 @@ pub async fn people(
 ) -> Result<Found, Error> {
     let mut look = Look::new(shared, tx, workspace);
     look.find_profiles(ids.iter().copied().collect()).await?;
-    look.find_obstacles().await?;
-    Ok(look.found)
+    let mut found = look.found;
+    let group = Group::of(&found.directory);
+    obstacles::find(shared, tx, workspace, &mut found, vec![group]).await?;
+    Ok(found)
 }
 
 /// The identities a message names.
@@ -191,29 +197,6 @@ impl<'a> Look<'a> {
             }
             survivors.retain(|id| !self.found.learning.contains_key(id));
             missing = survivors;
-        }
-        Ok(())
-    }
-
-    /// What may keep people from becoming one, or from holding one more identifier: of
-    /// the few who hold many, how many of which, and who is kept apart from whom.
-    async fn find_obstacles(&mut self) -> Result<(), Error> {
-        let full = self.shared.config.identity.namespace_identities_max;
-        let directory = &mut self.found.directory;
-        let (mut many, mut apart) = (Vec::new(), Vec::new());
-        for (profile_id, standing) in directory.standings() {
-            if standing.identities >= full {
-                many.push(profile_id);
-            }
-            if standing.apart {
-                apart.push(profile_id);
-            }
-        }
-        for (id, namespace, count) in identities::counts(self.tx, self.workspace, &many).await? {
-            directory.add_count(id, &namespace, count);
-        }
-        for (one, other) in merges::kept_apart(self.tx, self.workspace, &apart).await? {
-            directory.add_apart(one, other);
         }
         Ok(())
     }

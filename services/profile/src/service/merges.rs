@@ -2,7 +2,7 @@
 //! record of all merges. What is joined and parted is decided by the directory; this
 //! finds what it needs to know.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use attune_api::{
     profile::v1::{ListMergesResponse, Merge, UnmergeProfilesResponse},
@@ -22,12 +22,15 @@ use crate::{
     convert::page,
     domain::{
         Identity, Owner, ProfileId,
-        merge::{self, Evidence, Parted},
-        people::Stored,
+        linking::Directory,
+        merge::{Evidence, MergeId, Split, Undone},
         standing::Standing,
+        ties::{Part, StillTied, Ties},
     },
     store::{
-        self, identities,
+        self,
+        codec::Seals,
+        identities,
         merges::{self as record, MergeRow, State},
         profiles,
     },
@@ -44,11 +47,13 @@ pub struct MergeAsked {
     pub traceparent: String,
 }
 
-/// A merge that was a mistake.
+/// A merge that was a mistake, or several.
 #[derive(Debug, Clone)]
 pub struct UnmergeAsked {
     pub workspace: Arc<str>,
     pub merge_id: String,
+    /// Undone with it.
+    pub with_merge_ids: Vec<String>,
     pub operator: String,
     pub reason: String,
     pub traceparent: String,
@@ -80,7 +85,7 @@ impl Service {
         .await
     }
 
-    /// Says who the two are afterwards: the one that stayed, then the other.
+    /// Says who they are afterwards: the one that stayed, then the others.
     pub async fn unmerge(&self, asked: UnmergeAsked) -> Result<UnmergeProfilesResponse, Error> {
         let workspace = asked.workspace.clone();
         let asked = Arc::new(asked);
@@ -88,7 +93,7 @@ impl Service {
             .in_turn(move |shared| {
                 async move {
                     let tried = shared.clone();
-                    let (ids, moved, written) = shared
+                    let (ids, held, written) = shared
                         .database
                         .write(move |tx| {
                             let (shared, asked) = (tried.clone(), asked.clone());
@@ -97,7 +102,7 @@ impl Service {
                         .await?;
                     let workspace = written.workspace.clone();
                     write::committed(&shared, &mut [written]);
-                    for (identity, owner) in moved {
+                    for (identity, owner) in held {
                         let key = shared.memory.identity_key(&workspace, &identity);
                         shared.memory.set_owner(key, owner);
                     }
@@ -144,12 +149,12 @@ async fn unite(
     let workspace = &asked.workspace;
     let ids = [asked.profile_id, asked.other_id];
     let mut found = lookup::people(shared, tx, workspace, &ids).await?;
-    let living = |id: ProfileId| {
+    let owner = |id: ProfileId| {
         let unknown = || Error::ProfileNotFound(id.to_string());
-        found.directory.living(id).ok_or_else(unknown)
+        found.directory.owner(id).ok_or_else(unknown)
     };
-    let (one, other) = (living(asked.profile_id)?, living(asked.other_id)?);
-    if one == other {
+    let (one, other) = (owner(asked.profile_id)?, owner(asked.other_id)?);
+    if one.profile_id == other.profile_id {
         let rule = "must be of another person";
         return Err(Violations::of("other_profile_id", rule).into());
     }
@@ -179,27 +184,39 @@ async fn unite(
     Ok((row.ok_or_else(unseen)?, written))
 }
 
-/// The two, whose identifiers are now, and what was written.
+/// Who they are now, whose identifiers are, and what was written.
 type PartedInto = (Vec<ProfileId>, Vec<(Identity, Owner)>, Written);
 
 async fn part(shared: &Shared, tx: &mut Tx, asked: &UnmergeAsked) -> Result<PartedInto, Error> {
     let mut turn = store::lock(tx, 0).await?;
     let workspace = &asked.workspace;
     let mut seals = shared.codec.of(workspace);
-    let row = record::find(tx, &mut seals, workspace, &asked.merge_id).await?;
-    let row = undoable(row, asked)?;
-    let mut found = lookup::people(shared, tx, workspace, &[row.merged_id]).await?;
-    let survivor = match found.directory.living(row.merged_id) {
-        Some(survivor) if survivor != row.merged_id => survivor,
-        _ => return Err(unknown(&asked.merge_id)),
-    };
+    let undone = undoable(tx, &mut seals, asked).await?;
+    let ids: Vec<_> = undone.values().map(|row| row.between.one).collect();
+    let mut found = lookup::people(shared, tx, workspace, &ids).await?;
+    let survivor = one_person(&found.directory, &undone, asked)?;
     let stored = profiles::stored(tx, &mut seals, workspace, &[survivor]).await?;
+    let ties = record::ties(tx, workspace, &[survivor]).await?;
+    let joined = stored.iter().map(|(id, stored)| (*id, stored.joined));
+    let ties = ties.into_iter().map(|(_, tie)| tie).collect();
+    let ties = Ties::of(&joined.collect(), ties);
+    let merge_ids = undone.keys().copied().collect();
+    let still_joined = |still: StillTied| Fault::still_joined(still.merge_id, &still.by);
+    let parts = ties.without(&merge_ids).map_err(still_joined)?;
     let held = identities::of_person(tx, &mut seals, workspace, survivor).await?;
-    let apart = Apart::of(row, survivor, &stored, held, asked)?;
-    let ids = vec![survivor, apart.parted.unmerged];
+    let apart = Apart::of(&parts, held);
+    let ids = parts.iter().map(|part| part.root).collect();
+    let mut parts = parts.into_iter();
+    let split = Split {
+        stays: parts.next().ok_or_else(|| unknown(&asked.merge_id))?,
+        leave: parts.collect(),
+        undone: undone
+            .into_values()
+            .map(|row| undoing(row, asked))
+            .collect::<Result<_, _>>()?,
+    };
     let mut steps = Vec::new();
-    let (ours, theirs) = (apart.survivor, apart.unmerged);
-    found.directory.part(apart.parted, ours, theirs, &mut steps);
+    found.directory.part(split, apart.standings, &mut steps);
     let asked = Asked {
         workspace: workspace.clone(),
         steps: vec![steps],
@@ -208,73 +225,103 @@ async fn part(shared: &Shared, tx: &mut Tx, asked: &UnmergeAsked) -> Result<Part
         seals,
     };
     let written = write::carry_out(shared, tx, &mut turn, asked).await?;
-    Ok((ids, apart.moved, written))
+    Ok((ids, apart.held, written))
 }
 
-/// The merge, if it can be undone.
-fn undoable(row: Option<MergeRow>, asked: &UnmergeAsked) -> Result<MergeRow, Error> {
-    let row = row.ok_or_else(|| unknown(&asked.merge_id))?;
-    let state = match row.state {
-        State::Made => return Ok(row),
-        State::Undone => "undone already",
-        State::Refused => "refused, so there is nothing to undo",
+/// The merges that are asked for, if they can be undone.
+async fn undoable(
+    tx: &mut Tx,
+    seals: &mut Seals,
+    asked: &UnmergeAsked,
+) -> Result<BTreeMap<MergeId, MergeRow>, Error> {
+    let mut undone = BTreeMap::new();
+    for merge_id in std::iter::once(&asked.merge_id).chain(&asked.with_merge_ids) {
+        let row = record::find(tx, seals, &asked.workspace, merge_id).await?;
+        let row = row.ok_or_else(|| unknown(merge_id))?;
+        let state = match row.state {
+            State::Made => {
+                undone.insert(row.merge_id.parse().map_err(|_| unknown(merge_id))?, row);
+                continue;
+            }
+            State::Undone => "undone already",
+            State::Refused => "refused, so there is nothing to undo",
+        };
+        return Err(Error::Refused(Fault::wrong_state("merge", state)));
+    }
+    Ok(undone)
+}
+
+/// Whose merges they are; all of them must be the same person's.
+fn one_person(
+    directory: &Directory,
+    undone: &BTreeMap<MergeId, MergeRow>,
+    asked: &UnmergeAsked,
+) -> Result<ProfileId, Error> {
+    let living = |merge_id: &str| {
+        let row = undone.get(&merge_id.parse().ok()?)?;
+        directory.living(row.between.one)
     };
-    Err(Error::Refused(Fault::wrong_state("merge", state)))
+    let survivor = living(&asked.merge_id).ok_or_else(|| unknown(&asked.merge_id))?;
+    let mut violations = Violations::new();
+    for (index, merge_id) in asked.with_merge_ids.iter().enumerate() {
+        if living(merge_id) != Some(survivor) {
+            let rule = "must be a merge of the same person as merge_id";
+            violations.push(format!("with_merge_ids[{index}]"), rule);
+        }
+    }
+    violations.into_result()?;
+    Ok(survivor)
+}
+
+fn undoing(row: MergeRow, asked: &UnmergeAsked) -> Result<Undone, Error> {
+    Ok(Undone {
+        merge_id: row.merge_id.parse().map_err(|_| unknown(&row.merge_id))?,
+        between: row.between,
+        evidence: Evidence {
+            undone_by: asked.operator.clone(),
+            undone_because: asked.reason.clone(),
+            ..row.evidence
+        },
+    })
 }
 
 fn unknown(merge_id: &str) -> Error {
     Error::Refused(Fault::not_found("merge", merge_id))
 }
 
-/// What two people are without each other.
+/// What the parts of a person are without each other.
 struct Apart {
-    parted: Parted,
-    survivor: Standing,
-    unmerged: Standing,
-    /// Whose identifiers are of the one that leaves.
-    moved: Vec<(Identity, Owner)>,
+    standings: Vec<(ProfileId, Standing)>,
+    /// Whose identifiers are. Also of those who stay: memory may know them by somebody they
+    /// were part of before, who leaves.
+    held: Vec<(Identity, Owner)>,
 }
 
 impl Apart {
-    fn of(
-        row: MergeRow,
-        survivor: ProfileId,
-        stored: &FxHashMap<ProfileId, Stored>,
-        held: Vec<(Identity, Owner)>,
-        asked: &UnmergeAsked,
-    ) -> Result<Self, Error> {
-        let joined = |id: ProfileId| Some(stored.get(&id)?.joined?.into);
-        let parts = merge::with_parts(row.merged_id, joined, stored.keys().copied());
-        let (theirs, ours): (Vec<_>, Vec<_>) = held
-            .into_iter()
-            .partition(|(_, owner)| parts.contains(&owner.origin_id));
-        let rest = stored.len().saturating_sub(parts.len());
-        let (survivor_standing, unmerged) = (standing(&ours, rest), standing(&theirs, parts.len()));
-        let profile_id = row.merged_id;
-        let moved = theirs.into_iter().map(|(identity, owner)| {
-            let owner = Owner {
-                profile_id,
-                ..owner
-            };
-            (identity, owner)
+    fn of(parts: &[Part], held: Vec<(Identity, Owner)>) -> Self {
+        let roots = parts.iter().flat_map(|part| {
+            let root = part.root;
+            part.profiles().map(move |id| (id, root))
         });
-        Ok(Self {
-            moved: moved.collect(),
-            survivor: survivor_standing,
-            unmerged,
-            parted: Parted {
-                merge_id: row.merge_id.parse().map_err(|_| unknown(&row.merge_id))?,
-                survivor,
-                joined_into: row.profile_id,
-                unmerged: profile_id,
-                parts,
-                evidence: Evidence {
-                    undone_by: asked.operator.clone(),
-                    undone_because: asked.reason.clone(),
-                    ..row.evidence
-                },
-            },
-        })
+        let roots: FxHashMap<ProfileId, ProfileId> = roots.collect();
+        let mut by_root: FxHashMap<ProfileId, Vec<(Identity, Owner)>> = FxHashMap::default();
+        for (identity, mut owner) in held {
+            if let Some(root) = roots.get(&owner.origin_id) {
+                owner.profile_id = *root;
+            }
+            by_root
+                .entry(owner.profile_id)
+                .or_default()
+                .push((identity, owner));
+        }
+        let standings = parts.iter().map(|part| {
+            let held = by_root.get(&part.root).map_or(&[][..], Vec::as_slice);
+            (part.root, standing(held, part.profiles().count()))
+        });
+        Self {
+            standings: standings.collect(),
+            held: by_root.into_values().flatten().collect(),
+        }
     }
 }
 
@@ -291,6 +338,8 @@ fn standing(held: &[(Identity, Owner)], profiles: usize) -> Standing {
 
 fn shown(row: &MergeRow) -> Merge {
     let other = (row.merged_id != row.profile_id).then(|| row.merged_id.to_string());
+    let mut between = vec![row.between.one, row.between.other];
+    between.dedup();
     Merge {
         merge_id: row.merge_id.clone(),
         profile_id: row.profile_id.to_string(),
@@ -299,5 +348,7 @@ fn shown(row: &MergeRow) -> Merge {
         evidence: row.evidence.text(),
         undone: row.state == State::Undone,
         refused: row.state == State::Refused,
+        between_profile_ids: between.iter().map(ToString::to_string).collect(),
+        confirms: row.evidence.confirms,
     }
 }

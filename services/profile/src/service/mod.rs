@@ -19,6 +19,7 @@ pub mod ingest;
 mod lookup;
 pub mod members;
 pub mod merges;
+pub mod obstacles;
 pub mod pipeline;
 pub mod preferences;
 pub mod purposes;
@@ -60,6 +61,7 @@ pub struct Shared {
     pub clock: Clock,
     pub memory: Memory,
     pub histories: HeldHistories,
+    pub settled: obstacles::Settled,
     pub metrics: Metrics,
     pub own: follow::OwnEntries,
     pub turns: Turns,
@@ -130,6 +132,7 @@ impl Service {
         let shared = Arc::new(Shared {
             memory: Memory::new(&config),
             histories: HeldHistories::new(config.hot_histories_mib << 20),
+            settled: obstacles::Settled::default(),
             metrics: Metrics::new(),
             own,
             turns: Turns::new(),

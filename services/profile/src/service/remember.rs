@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Shared, write::Written};
+use super::{Shared, obstacles, write::Written};
 use crate::{
     domain::{
         Identity, ProfileId,
@@ -54,6 +54,10 @@ pub fn remember(shared: &Shared, written: &Written) {
         (noted.clone(), hot.map(Arc::new))
     });
     shared.memory.replace(changes);
+    match outcome.parted.is_empty() {
+        true => obstacles::settle(shared, &written.workspace, &written.found),
+        false => shared.settled.forget_all(),
+    }
     // Also those that memory had: they may be of somebody else now.
     for (key, owner) in written.found.directory.owners() {
         if let Some(identity) = Identity::from_key(key) {

@@ -152,11 +152,17 @@ fn owners(outcome: &Outcome) -> impl Iterator<Item = ProfileId> {
     let links = outcome.links.iter().map(|(_, owner)| owner.origin_id);
     let events = outcome.timeline.iter().map(|row| row.owner.origin_id);
     let past = outcome.past.iter().map(|row| row.owner.origin_id);
-    let refusals = outcome.refusals.iter().map(|refused| refused.profile_id);
-    let parted = outcome.parted.iter().map(|parted| parted.joined_into);
+    let refused = outcome.refusals.iter().map(|refused| refused.between.one);
+    let confirmed = outcome
+        .confirmed
+        .iter()
+        .map(|confirmed| confirmed.between.one);
+    let merged = outcome.merges.iter().map(|merged| merged.between.one);
+    let undone = outcome.undone.iter().map(|undone| undone.between.one);
+    let of_merges = refused.chain(confirmed).chain(merged).chain(undone);
     let decisions = outcome.decisions.iter().map(|row| row.owner.origin_id);
     let of_rows = links.chain(events).chain(past).chain(decisions);
-    records.chain(of_rows).chain(refusals).chain(parted)
+    records.chain(of_rows).chain(of_merges)
 }
 
 /// Events and identifiers, which lie where they belong before anything is derived.
@@ -188,9 +194,6 @@ async fn regroup(
     outcome: &Outcome,
     now_ms: i64,
 ) -> Result<(), Error> {
-    for merged in outcome.merges.iter().filter(|merged| merged.overrules) {
-        merges::reconcile(tx, workspace, merged).await?;
-    }
     for merged in &outcome.merges {
         identities::hand_over(tx, workspace, merged).await?;
         timeline::hand_over(tx, workspace, merged).await?;
@@ -204,10 +207,11 @@ async fn regroup(
         for kept in KEPT {
             kept.hand_back(tx, workspace, parted).await?;
         }
-        merges::undo(tx, seals, workspace, parted).await?;
     }
-    let (made, refused) = (&outcome.merges, &outcome.refusals);
-    merges::record(tx, seals, workspace, made, refused, now_ms).await?;
+    for undone in &outcome.undone {
+        merges::undo(tx, seals, workspace, undone).await?;
+    }
+    merges::record(tx, seals, workspace, outcome, now_ms).await?;
     identities::unlink(tx, seals, workspace, &outcome.unlinks).await?;
     identities::meet(tx, seals, workspace, &outcome.encounters).await?;
     Ok(())

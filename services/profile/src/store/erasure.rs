@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use attune_storage::{Error, Insert, Kind, Tx, args};
 
-use super::{codec, profiles::texts};
+use super::{codec, merges, profiles::texts};
 use crate::domain::ProfileId;
 
 /// Columns by which rows belong to a person. Each is dropped with its row where it holds
 /// an id of theirs; a table whose rows concern two people is named twice.
 const OWNED: [(&str, &str); 12] = [
-    ("merges", "profile_id"),
-    ("merges", "merged_id"),
+    ("merges", "one_id"),
+    ("merges", "other_id"),
     ("kept_apart", "profile_id"),
     ("kept_apart", "other_id"),
     ("encounters", "profile_id"),
@@ -40,7 +40,7 @@ pub async fn delete(tx: &mut Tx, workspace: &str, ids: &[ProfileId]) -> Result<(
         )
         .await?;
     }
-    Ok(())
+    merges::forget(tx, workspace, ids).await
 }
 
 /// A living profile and all that are merged into it, itself first.

@@ -1,7 +1,8 @@
 //! SQL for the record of merges, made, undone and refused, and for who is kept apart
-//! from whom. Never decides who is.
+//! from whom. Never decides who is. A merge belongs to the two profiles that its evidence
+//! is about: it is sealed for the one, and goes when either is erased.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use attune_storage::{Database, Error, Insert, Kind, Row, Tx, args};
 use bytes::Bytes;
@@ -12,7 +13,10 @@ use super::{
 };
 use crate::domain::{
     ProfileId,
-    merge::{Evidence, MergeId, Merged, Parted, Refused},
+    identity::USER_ID,
+    merge::{Between, Evidence, MergeId, Merged, Refused, Undone},
+    outcome::Outcome,
+    ties::Tie,
 };
 
 /// What became of a merge.
@@ -48,19 +52,19 @@ pub struct MergeRow {
     /// The one that stayed.
     pub profile_id: ProfileId,
     pub merged_id: ProfileId,
+    pub between: Between,
     pub state: State,
     pub time_ms: i64,
     pub evidence: Evidence,
 }
 
-/// Records merges that were made and merges that were refused; of the refusals, those
-/// that are not recorded already.
+/// Records merges that were made, what confirms others, and merges that were refused; of
+/// the refusals, those that are not recorded already.
 pub async fn record(
     tx: &mut Tx,
     seals: &Seals,
     workspace: &Arc<str>,
-    merges: &[Merged],
-    refusals: &[Refused],
+    outcome: &Outcome,
     now_ms: i64,
 ) -> Result<(), Error> {
     const RECORD: Insert = Insert {
@@ -70,41 +74,71 @@ pub async fn record(
             ("merge_id", Kind::Text),
             ("profile_id", Kind::Text),
             ("merged_id", Kind::Text),
+            ("one_id", Kind::Text),
+            ("other_id", Kind::Text),
             ("state", Kind::Text),
             ("time_ms", Kind::Int),
             ("evidence", Kind::Bytes),
         ],
         tail: "on conflict do nothing",
     };
-    let row = |id: MergeId, one: ProfileId, other: ProfileId, state: State, evidence: &Evidence| {
+    let row = |row: &New<'_>| {
         Ok(args![
             workspace,
-            id.to_string(),
-            one.to_string(),
-            other.to_string(),
-            state.text(),
+            row.merge_id.to_string(),
+            row.profile_id.to_string(),
+            row.merged_id.to_string(),
+            row.between.one.to_string(),
+            row.between.other.to_string(),
+            row.state.text(),
             now_ms,
-            seals.evidence_bytes(one, evidence)?,
+            seals.evidence_bytes(row.between.one, &row.evidence)?,
         ])
     };
-    let made = merges
-        .iter()
-        .map(|m| row(m.merge_id, m.survivor, m.merged, State::Made, &m.evidence));
-    let refused = refusals.iter().map(|r| {
-        let evidence = Evidence {
-            refusal: r.refusal.rule().to_owned(),
-            ..r.evidence.clone()
-        };
-        row(
-            r.merge_id,
-            r.profile_id,
-            r.other_id,
-            State::Refused,
-            &evidence,
-        )
-    });
-    let rows = made.chain(refused).collect::<Result<_, Error>>()?;
+    let rows = new(outcome).map(|new| row(&new));
+    let rows = rows.collect::<Result<_, Error>>()?;
     tx.insert_many(&RECORD, rows).await.map(drop)
+}
+
+/// A row on its way in.
+struct New<'a> {
+    merge_id: MergeId,
+    profile_id: ProfileId,
+    merged_id: ProfileId,
+    between: Between,
+    state: State,
+    evidence: Cow<'a, Evidence>,
+}
+
+fn new(outcome: &Outcome) -> impl Iterator<Item = New<'_>> {
+    let made = outcome.merges.iter().map(|merged: &Merged| New {
+        merge_id: merged.merge_id,
+        profile_id: merged.survivor,
+        merged_id: merged.merged,
+        between: merged.between,
+        state: State::Made,
+        evidence: Cow::Borrowed(&merged.evidence),
+    });
+    let confirmed = outcome.confirmed.iter().map(|confirmed| New {
+        merge_id: confirmed.merge_id,
+        profile_id: confirmed.between.one,
+        merged_id: confirmed.between.other,
+        between: confirmed.between,
+        state: State::Made,
+        evidence: Cow::Borrowed(&confirmed.evidence),
+    });
+    let refused = outcome.refusals.iter().map(|refused: &Refused| New {
+        merge_id: refused.merge_id,
+        profile_id: refused.profile_id,
+        merged_id: refused.other_id,
+        between: refused.between,
+        state: State::Refused,
+        evidence: Cow::Owned(Evidence {
+            refusal: refused.refusal.rule().to_owned(),
+            ..refused.evidence.clone()
+        }),
+    });
+    made.chain(confirmed).chain(refused)
 }
 
 /// Records that a merge was undone, and keeps the two apart from now on.
@@ -112,7 +146,7 @@ pub async fn undo(
     tx: &mut Tx,
     seals: &Seals,
     workspace: &Arc<str>,
-    parted: &Parted,
+    undone: &Undone,
 ) -> Result<(), Error> {
     const UNDO: &str = "update merges set state = 'undone', evidence = $3 \
          where workspace = $1 and merge_id = $2";
@@ -125,15 +159,60 @@ pub async fn undo(
         ],
         tail: "on conflict do nothing",
     };
-    let evidence = seals.evidence_bytes(parted.joined_into, &parted.evidence)?;
-    let undone = args![workspace, parted.merge_id.to_string(), evidence];
-    tx.execute(UNDO, undone).await?;
-    let (one, other) = (parted.joined_into.to_string(), parted.unmerged.to_string());
+    let evidence = seals.evidence_bytes(undone.between.one, &undone.evidence)?;
+    let args = args![workspace, undone.merge_id.to_string(), evidence];
+    tx.execute(UNDO, args).await?;
+    let Between { one, other } = undone.between;
+    let (one, other) = (one.to_string(), other.to_string());
     let rows = vec![
         args![workspace, one.as_str(), other.as_str()],
         args![workspace, other.as_str(), one.as_str()],
     ];
     tx.insert_many(&APART, rows).await.map(drop)
+}
+
+/// What ties the profiles of some people, by living profile.
+pub async fn ties(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    living: &[ProfileId],
+) -> Result<Vec<(ProfileId, Tie)>, Error> {
+    const TIES: &str = "select coalesce(p.merged_into, p.profile_id), m.merge_id, \
+         m.one_id, m.other_id, m.time_ms \
+         from profiles p \
+         join merges m on m.workspace = p.workspace and m.one_id = p.profile_id \
+         where p.workspace = $1 and (p.profile_id in list($2) or p.merged_into in list($2)) \
+         and m.state = 'made' order by m.merge_id limit 100000";
+    let rows = tx.fetch_all(TIES, args![workspace, texts(living)]).await?;
+    rows.iter()
+        .map(|row| {
+            let merge_id: String = row.get(1)?;
+            let between = between(row, 2)?;
+            let tie = Tie {
+                time_ms: row.get(4)?,
+                merge_id: merge_id.parse().ok(),
+                one: between.one,
+                other: between.other,
+            };
+            Ok((codec::profile_id(row, 0)?, tie))
+        })
+        .collect()
+}
+
+/// Profiles that customers' identifiers began with, by living profile.
+pub async fn customers(
+    tx: &mut Tx,
+    workspace: &Arc<str>,
+    living: &[ProfileId],
+) -> Result<Vec<(ProfileId, ProfileId)>, Error> {
+    const CUSTOMERS: &str = "select distinct profile_id, coalesce(origin_id, profile_id) \
+         from identities where workspace = $1 and profile_id in list($2) \
+         and namespace = $3 limit 100000";
+    let args = args![workspace, texts(living), USER_ID];
+    let rows = tx.fetch_all(CUSTOMERS, args).await?;
+    rows.iter()
+        .map(|row| Ok((codec::profile_id(row, 0)?, codec::profile_id(row, 1)?)))
+        .collect()
 }
 
 /// Which living profiles some living profiles are kept apart from, by what became part
@@ -160,25 +239,6 @@ pub async fn kept_apart(
         .collect()
 }
 
-/// Keeps nobody of one person apart from anybody of the other any more.
-pub async fn reconcile(tx: &mut Tx, workspace: &Arc<str>, merged: &Merged) -> Result<(), Error> {
-    const RECONCILE: &str = "delete from kept_apart where workspace = $1 \
-         and ((profile_id in (select profile_id from profiles where workspace = $1 \
-                   and (profile_id = $2 or merged_into = $2)) \
-               and other_id in (select profile_id from profiles where workspace = $1 \
-                   and (profile_id = $3 or merged_into = $3))) \
-           or (profile_id in (select profile_id from profiles where workspace = $1 \
-                   and (profile_id = $3 or merged_into = $3)) \
-               and other_id in (select profile_id from profiles where workspace = $1 \
-                   and (profile_id = $2 or merged_into = $2))))";
-    let ids = args![
-        workspace,
-        merged.survivor.to_string(),
-        merged.merged.to_string()
-    ];
-    tx.execute(RECONCILE, ids).await.map(drop)
-}
-
 /// One merge by its id.
 pub async fn find(
     tx: &mut Tx,
@@ -186,8 +246,8 @@ pub async fn find(
     workspace: &Arc<str>,
     merge_id: &str,
 ) -> Result<Option<MergeRow>, Error> {
-    const FIND: &str = "select profile_id, merge_id, merged_id, state, time_ms, evidence \
-         from merges where workspace = $1 and merge_id = $2";
+    const FIND: &str = "select one_id, other_id, merge_id, profile_id, merged_id, state, \
+         time_ms, evidence from merges where workspace = $1 and merge_id = $2";
     let row = tx.fetch_optional(FIND, args![workspace, merge_id]).await?;
     let Some(row) = row else {
         return Ok(None);
@@ -197,7 +257,8 @@ pub async fn find(
     read(&row, owner, seals).map(Some)
 }
 
-/// Merges that any of some profiles took part in, before an id, newest first.
+/// Merges of which the evidence is about any of some profiles, before an id, the newest
+/// first.
 pub async fn page(
     database: &Database,
     codec: &Codec,
@@ -206,9 +267,9 @@ pub async fn page(
     before: &str,
     limit: i64,
 ) -> Result<Vec<MergeRow>, Error> {
-    const PAGE: &str = "select profile_id, merge_id, merged_id, state, time_ms, evidence \
-         from merges where workspace = $1 and merge_id < $3 \
-         and (profile_id in list($2) or merged_id in list($2)) \
+    const PAGE: &str = "select one_id, other_id, merge_id, profile_id, merged_id, state, \
+         time_ms, evidence from merges where workspace = $1 and merge_id < $3 \
+         and (one_id in list($2) or other_id in list($2)) \
          order by merge_id desc limit $4";
     let args = args![workspace, ids, before, limit];
     let rows = database.fetch_all(PAGE, args).await?;
@@ -219,14 +280,39 @@ pub async fn page(
         .collect()
 }
 
+/// Takes erased profiles out of merges that were of theirs once and are about others. The
+/// merges about them are gone by then.
+pub async fn forget(tx: &mut Tx, workspace: &str, erased: &[ProfileId]) -> Result<(), Error> {
+    // What was refused is told anew where it is refused again.
+    const REFUSED: &str = "delete from merges where workspace = $1 and state = 'refused' \
+         and (profile_id in list($2) or merged_id in list($2))";
+    const STAYED: &str = "update merges set profile_id = one_id \
+         where workspace = $1 and profile_id in list($2)";
+    const MERGED: &str = "update merges set merged_id = other_id \
+         where workspace = $1 and merged_id in list($2)";
+    for sql in [REFUSED, STAYED, MERGED] {
+        tx.execute(sql, args![workspace, texts(erased)]).await?;
+    }
+    Ok(())
+}
+
 fn read(row: &Row, owner: ProfileId, seals: &Seals) -> Result<MergeRow, Error> {
-    let state: String = row.get(3)?;
+    let state: String = row.get(5)?;
     Ok(MergeRow {
-        profile_id: owner,
-        merge_id: row.get(1)?,
-        merged_id: codec::profile_id(row, 2)?,
+        between: between(row, 0)?,
+        merge_id: row.get(2)?,
+        profile_id: codec::profile_id(row, 3)?,
+        merged_id: codec::profile_id(row, 4)?,
         state: State::read(&state),
-        time_ms: row.get(4)?,
-        evidence: seals.evidence(owner, &row.get::<Bytes>(5)?)?,
+        time_ms: row.get(6)?,
+        evidence: seals.evidence(owner, &row.get::<Bytes>(7)?)?,
+    })
+}
+
+/// Two columns, from `first` on.
+fn between(row: &Row, first: usize) -> Result<Between, Error> {
+    Ok(Between {
+        one: codec::profile_id(row, first)?,
+        other: codec::profile_id(row, first + 1)?,
     })
 }

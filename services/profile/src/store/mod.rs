@@ -37,6 +37,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0007_segments.sql",
     "0009_audience.sql",
     "0010_revisions.sql",
+    "0011_ties.sql",
     "0013_segments.sql",
 ];
 

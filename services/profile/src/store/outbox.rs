@@ -97,9 +97,15 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
             member: *member,
             time: Some(from_ms(*time_ms)),
         }),
-        Told::Unmerged { unmerged } => Change::ProfilesUnmerged(ProfilesUnmerged {
+        Told::Unmerged {
+            unmerged,
+            stay,
+            leave,
+        } => Change::ProfilesUnmerged(ProfilesUnmerged {
             profile_id,
             unmerged_profile_id: unmerged.to_string(),
+            staying_profile_ids: stay.iter().map(ToString::to_string).collect(),
+            leaving_profile_ids: leave.iter().map(ToString::to_string).collect(),
         }),
     };
     let entry = LogEntry {

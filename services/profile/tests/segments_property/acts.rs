@@ -9,7 +9,7 @@ use attune_api::{
         MergeProfilesRequest, UnmergeProfilesRequest, ingest_message::Kind,
     },
 };
-use attune_errors::{Reason, reason_of};
+use attune_errors::{Reason, metadata_of, reason_of};
 use attune_storage::args;
 use serde_json::{Value as Json, json};
 
@@ -161,12 +161,23 @@ impl Played {
             return;
         }
         let merge_id = stand.iter().nth(n % stand.len()).unwrap().clone();
-        let request = self.shop().request(UnmergeProfilesRequest {
-            merge_id,
-            reason: String::new(),
-        });
-        let mut client = self.shop().privacy.clone();
-        client.unmerge_profiles(request).await.unwrap();
+        let mut with_merge_ids = Vec::new();
+        // With one after the other of what else says that the two are one.
+        loop {
+            let request = self.shop().request(UnmergeProfilesRequest {
+                merge_id: merge_id.clone(),
+                with_merge_ids: with_merge_ids.clone(),
+                ..UnmergeProfilesRequest::default()
+            });
+            let mut client = self.shop().privacy.clone();
+            let Err(refused) = client.unmerge_profiles(request).await else {
+                return;
+            };
+            assert_eq!(reason_of(&refused), Some(Reason::StillJoined));
+            let by = metadata_of(&refused, "merge_ids").unwrap();
+            let by: Vec<_> = by.split(',').map(str::to_owned).collect();
+            with_merge_ids.push(by[n % by.len()].clone());
+        }
     }
 
     /// What comes in meanwhile is erased with the person or stays with somebody new,

@@ -227,6 +227,7 @@ impl Running {
         let change = Change::ProfilesUnmerged(ProfilesUnmerged {
             profile_id: kept.into(),
             unmerged_profile_id: unmerged.into(),
+            ..ProfilesUnmerged::default()
         });
         self.publish(&self.logs.profile, vec![(kept.to_owned(), change)])
             .await;

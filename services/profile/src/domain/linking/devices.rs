@@ -76,6 +76,7 @@ impl Directory {
         self.encounters.remove(identity.key());
         let standing = self.living.entry(holder.profile_id).or_default();
         standing.identities = standing.identities.saturating_sub(1);
+        self.counts.unlinked(holder.profile_id, identity);
         steps.push(Step::Unlink {
             identity: identity.clone(),
             owner: holder,
@@ -85,12 +86,7 @@ impl Directory {
         self.link(identity.clone(), Owner::only(device), steps);
         self.living.entry(device).or_default().shared = true;
         let evidence = evidence(message);
-        refuse(
-            holder.profile_id,
-            device,
-            Refusal::SharedDevice,
-            evidence,
-            steps,
-        );
+        let device = Owner::only(device);
+        refuse(holder, device, Refusal::SharedDevice, evidence, steps);
     }
 }

@@ -15,7 +15,10 @@
 //! message goes to the stronger side, and the refusal is recorded.
 
 mod devices;
+mod limits;
+mod reach;
 mod step;
+mod tied;
 
 use std::sync::Arc;
 
@@ -23,11 +26,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Identity, Kind, Message, Owner, ProfileId, Who,
-    merge::{Evidence, MergeId, Merged, Parted, Refused},
+    merge::{Between, Evidence, MergeId, Merged, Refused, Split},
     record::Listed,
     standing::{Bounds, Refusal, Standing},
 };
+use limits::Counts;
+pub use reach::Group;
 pub use step::{NotTaken, Step};
+use tied::Tied;
 
 /// What was known about the people a batch may concern, kept true as it is decided.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +44,9 @@ pub struct Directory {
     /// Where a merged id leads; one hop, or more while a batch is being decided.
     merged: FxHashMap<ProfileId, ProfileId>,
     living: FxHashMap<ProfileId, Standing>,
-    /// Identifiers by namespace, of those living profiles that hold many.
-    namespaces: FxHashMap<ProfileId, FxHashMap<Box<str>, u32>>,
+    counts: Counts,
+    /// Of living profiles with parts, where a message may add to what ties them.
+    tied: FxHashMap<ProfileId, Tied>,
     /// Living profiles that are kept apart, both ways round.
     apart: FxHashSet<(ProfileId, ProfileId)>,
     /// By key of a device's identity, customers it was seen with besides its holder.
@@ -78,12 +85,6 @@ impl Directory {
         if owner.profile_id != owner.origin_id {
             self.merged.insert(owner.origin_id, owner.profile_id);
         }
-    }
-
-    /// How many identifiers of a namespace a living profile holds.
-    pub fn add_count(&mut self, profile_id: ProfileId, namespace: &str, count: u32) {
-        let counts = self.namespaces.entry(profile_id).or_default();
-        counts.insert(namespace.into(), count);
     }
 
     /// Two living profiles that are kept apart.
@@ -233,30 +234,40 @@ impl Directory {
             .map(|i| (*i).clone())
             .collect();
         let names_new_customer = unheld.iter().any(Identity::names_a_customer);
-        let mut target: Option<ProfileId> = None;
+        let mut target: Option<Owner> = None;
         for identity in &identities {
             // Asked in each round, since an earlier one may have merged it.
-            let Some(held) = self.holder(identity).map(|o| o.profile_id) else {
+            let Some(held) = self.holder(identity) else {
                 continue;
             };
+            let is_known = self.is_known(held.profile_id);
             match target {
-                None if names_new_customer && self.is_known(held) => {}
+                None if names_new_customer && is_known => {}
                 None => target = Some(held),
-                Some(target) if target == held => {}
-                Some(target)
-                    if self.is_known(held) && (names_new_customer || self.is_known(target)) => {}
-                Some(first) => match self.fits(first, held, Says::Together) {
-                    Ok(()) => target = Some(self.merge(first, held, evidence(message), steps)),
+                Some(first) if first.profile_id == held.profile_id => {
+                    self.confirm(first, held, Says::Together, message, steps);
+                }
+                Some(first)
+                    if is_known && (names_new_customer || self.is_known(first.profile_id)) => {}
+                Some(first) => match self.fits(first.profile_id, held.profile_id, Says::Together) {
+                    Ok(()) => {
+                        let profile_id = self.merge(first, held, evidence(message), steps);
+                        target = Some(Owner {
+                            profile_id,
+                            ..first
+                        });
+                    }
                     Err(refusal) => refuse(first, held, refusal, evidence(message), steps),
                 },
             }
         }
+        let target = target.map(|owner| owner.profile_id);
         let target = target.unwrap_or_else(|| self.create(fresh(), steps));
         let owner = self.strongest(&identities, target);
         for identity in unheld {
             match self.link_fits(target, &identity) {
                 Ok(()) => self.link(identity, owner, steps),
-                Err(refusal) => refuse(target, target, refusal, evidence(message), steps),
+                Err(refusal) => refuse(owner, owner, refusal, evidence(message), steps),
             }
         }
         for identity in identities.iter().filter(|i| i.names_a_device()) {
@@ -280,89 +291,58 @@ impl Directory {
         previous: &Identity,
         steps: &mut Vec<Step>,
     ) -> Result<(), Refusal> {
-        let profile_id = owner.profile_id;
-        match self.holder(previous).map(|o| o.profile_id) {
+        match self.holder(previous) {
             None => {
-                self.link_fits(profile_id, previous)?;
+                self.link_fits(owner.profile_id, previous)?;
                 self.link(previous.clone(), owner, steps);
             }
-            Some(held) if held == profile_id => {}
+            Some(held) if held.profile_id == owner.profile_id => {
+                self.confirm(owner, held, Says::Expressly, message, steps);
+            }
             Some(held) => {
-                self.unite(profile_id, held, evidence(message), steps)?;
+                self.unite(owner, held, evidence(message), steps)?;
             }
         }
         Ok(())
     }
 
-    /// Makes two living profiles one because somebody says so expressly, also if they
-    /// were kept apart until now. Says which one stays.
+    /// Makes two people one because somebody says so expressly, also if they were kept
+    /// apart until now. Says which one stays.
     pub fn unite(
         &mut self,
-        one: ProfileId,
-        other: ProfileId,
+        one: Owner,
+        other: Owner,
         evidence: Evidence,
         steps: &mut Vec<Step>,
     ) -> Result<ProfileId, Refusal> {
-        self.fits(one, other, Says::Expressly)?;
+        self.fits(one.profile_id, other.profile_id, Says::Expressly)?;
         Ok(self.merge(one, other, evidence, steps))
     }
 
-    /// Makes two people of one again, as they stand without each other.
+    /// Makes several people of one again; `standings` says how each of them stands
+    /// without the others.
     pub fn part(
         &mut self,
-        parted: Parted,
-        survivor: Standing,
-        unmerged: Standing,
+        split: Split,
+        standings: impl IntoIterator<Item = (ProfileId, Standing)>,
         steps: &mut Vec<Step>,
     ) {
-        for part in &parted.parts {
-            self.merged.insert(*part, parted.unmerged);
+        for parted in split.parted() {
+            let merged = parted.parts.iter().map(|id| (*id, parted.unmerged));
+            self.merged.extend(merged);
+            self.merged.remove(&parted.unmerged);
         }
-        self.merged.remove(&parted.unmerged);
-        self.living.insert(parted.survivor, survivor);
-        self.living.insert(parted.unmerged, unmerged);
-        self.add_apart(parted.survivor, parted.unmerged);
-        steps.push(Step::Unmerge(parted));
-    }
-
-    /// Whether two living profiles may become one.
-    fn fits(&self, one: ProfileId, other: ProfileId, says: Says) -> Result<(), Refusal> {
-        let (Some(a), Some(b)) = (self.living.get(&one), self.living.get(&other)) else {
-            return Ok(());
-        };
-        let joined = a.joined(*b);
-        if joined.shared {
-            return Err(Refusal::SharedDevice);
+        self.living.extend(standings);
+        for undone in &split.undone {
+            let Between { one, other } = undone.between;
+            self.add_apart(self.follow(one), self.follow(other));
         }
-        if says == Says::Together && self.apart.contains(&(one, other)) {
-            return Err(Refusal::KeptApart);
-        }
-        if joined.profiles > self.bounds.profiles_max {
-            return Err(Refusal::TooManyProfiles);
-        }
-        if joined.identities > self.bounds.identities_max {
-            return Err(Refusal::TooManyIdentities);
-        }
-        Ok(())
-    }
-
-    /// Whether a living profile may hold one more. The bound of a namespace is held
-    /// against what was counted before the batch and what it added since.
-    fn link_fits(&self, profile_id: ProfileId, identity: &Identity) -> Result<(), Refusal> {
-        let standing = self.standing(profile_id).unwrap_or_default();
-        let counts = self.namespaces.get(&profile_id);
-        let in_namespace = counts.and_then(|c| c.get(identity.namespace())).copied();
-        let full = standing.identities >= self.bounds.identities_max
-            || in_namespace.is_some_and(|n| n >= self.bounds.namespace_identities_max);
-        match (standing.shared, full) {
-            (true, _) => Err(Refusal::SharedDevice),
-            (_, true) => Err(Refusal::TooManyIdentities),
-            _ => Ok(()),
-        }
+        steps.push(Step::Unmerge(split));
     }
 
     fn create(&mut self, profile_id: ProfileId, steps: &mut Vec<Step>) -> ProfileId {
         self.living.insert(profile_id, Standing::NEW);
+        self.counts.begin(profile_id);
         steps.push(Step::Create { profile_id });
         profile_id
     }
@@ -372,31 +352,29 @@ impl Directory {
         let standing = self.living.entry(owner.profile_id).or_default();
         standing.known |= identity.names_a_customer();
         standing.identities += 1;
-        if let Some(counts) = self.namespaces.get_mut(&owner.profile_id) {
-            *counts.entry(identity.namespace().into()).or_default() += 1;
+        self.counts.linked(owner.profile_id, &identity);
+        if identity.names_a_customer() {
+            self.tell_customer(owner);
         }
         steps.push(Step::Link { identity, owner });
     }
 
     fn merge(
         &mut self,
-        a: ProfileId,
-        b: ProfileId,
+        a: Owner,
+        b: Owner,
         evidence: Evidence,
         steps: &mut Vec<Step>,
     ) -> ProfileId {
-        let (survivor, merged) = (a.min(b), a.max(b));
+        let survivor = a.profile_id.min(b.profile_id);
+        let merged = a.profile_id.max(b.profile_id);
+        let between = Between::origins(a, b);
+        self.tie(survivor, merged, between);
         let theirs = self.living.remove(&merged).unwrap_or_default();
         let ours = self.living.entry(survivor).or_default();
         *ours = ours.joined(theirs);
         self.merged.insert(merged, survivor);
-        let overrules = self.apart.contains(&(survivor, merged));
-        if let Some(theirs) = self.namespaces.remove(&merged) {
-            let ours = self.namespaces.entry(survivor).or_default();
-            for (namespace, count) in theirs {
-                *ours.entry(namespace).or_default() += count;
-            }
-        }
+        self.counts.merged(survivor, merged);
         if !self.apart.is_empty() {
             let now = |id| if id == merged { survivor } else { id };
             let apart = self.apart.drain().map(|(a, b)| (now(a), now(b)));
@@ -406,7 +384,7 @@ impl Directory {
             merge_id: MergeId::fresh(),
             survivor,
             merged,
-            overrules,
+            between,
             evidence,
         }));
         survivor
@@ -434,17 +412,12 @@ fn evidence(message: &Message) -> Evidence {
     }
 }
 
-fn refuse(
-    profile_id: ProfileId,
-    other_id: ProfileId,
-    refusal: Refusal,
-    evidence: Evidence,
-    steps: &mut Vec<Step>,
-) {
+fn refuse(owner: Owner, other: Owner, refusal: Refusal, evidence: Evidence, steps: &mut Vec<Step>) {
     steps.push(Step::Refuse(Refused {
         merge_id: MergeId::fresh(),
-        profile_id,
-        other_id,
+        profile_id: owner.profile_id,
+        other_id: other.profile_id,
+        between: Between::origins(owner, other),
         refusal,
         evidence,
     }));

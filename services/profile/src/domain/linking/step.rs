@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::domain::{
     Identity, Occurrence, Owner, ProfileId, Provenance, Traits,
     consent::{Decision, Signals},
-    merge::{Merged, Parted, Refused},
+    merge::{Confirmed, Merged, Refused, Split},
     preferences::Preferences,
     record::Listed,
     standing::Refusal,
@@ -33,8 +33,10 @@ pub enum Step {
         customer: ProfileId,
     },
     Merge(Merged),
+    /// More evidence for what is one person already.
+    Confirm(Confirmed),
     Refuse(Refused),
-    Unmerge(Parted),
+    Unmerge(Split),
     Identify {
         owner: Owner,
         traits: Traits,

@@ -126,8 +126,10 @@ fn the_older_id_stays_and_old_ids_lead_to_it() {
         directory.add_profile(*id, Standing::NEW);
     }
     let mut steps = Vec::new();
-    let mut merge =
-        |a: usize, b: usize| directory.merge(ids[a], ids[b], Evidence::default(), &mut steps);
+    let mut merge = |a: usize, b: usize| {
+        let (a, b) = (Owner::only(ids[a]), Owner::only(ids[b]));
+        directory.merge(a, b, Evidence::default(), &mut steps)
+    };
     assert_eq!(merge(2, 1), ids[1]);
     assert_eq!(merge(1, 0), ids[0]);
     assert_eq!(

@@ -12,7 +12,7 @@ use super::{
     Identity, Occurrence, Owner, ProfileId, Record,
     consent::Decision,
     derive::Changes,
-    merge::{Merged, Parted, Refused},
+    merge::{Confirmed, Merged, Parted, Refused, Split, Undone},
     people::Stored,
     quality::Tally,
     record::{Said, Timed},
@@ -60,6 +60,9 @@ pub enum Told {
     },
     Unmerged {
         unmerged: ProfileId,
+        /// Merged profiles that are part of the one that stayed, and of the other.
+        stay: Vec<ProfileId>,
+        leave: Vec<ProfileId>,
     },
     Recorded {
         event: Arc<Occurrence>,
@@ -92,8 +95,11 @@ pub struct Outcome {
     pub parts: FxHashMap<ProfileId, Stored>,
     /// In order.
     pub merges: Vec<Merged>,
+    pub confirmed: Vec<Confirmed>,
     pub refusals: Vec<Refused>,
     /// Merges that were undone; none of them made by this batch.
+    pub undone: Vec<Undone>,
+    /// Who is a person of their own without them.
     pub parted: Vec<Parted>,
     pub links: Vec<(Identity, Owner)>,
     /// Identifiers taken from those who held them, before others are linked.
@@ -212,14 +218,24 @@ impl Outcome {
         self.merges.push(merged);
     }
 
-    fn parted(&mut self, parted: Parted) {
-        let (survivor, unmerged) = (parted.survivor, parted.unmerged);
-        for id in [survivor, unmerged] {
+    fn parted(&mut self, split: Split) {
+        let stay: Vec<_> = split.stays.joined.keys().copied().collect();
+        let survivor = split.stays.root;
+        let leaving = split.leave.iter().map(|part| part.root);
+        for id in leaving.chain([survivor]) {
             self.changed.insert(id);
             self.touched(id).everything = true;
         }
-        self.tell(survivor, Told::Unmerged { unmerged });
-        self.parted.push(parted);
+        for part in &split.leave {
+            let told = Told::Unmerged {
+                unmerged: part.root,
+                stay: stay.clone(),
+                leave: part.joined.keys().copied().collect(),
+            };
+            self.tell(survivor, told);
+        }
+        self.parted.extend(split.parted());
+        self.undone.extend(split.undone);
     }
 
     fn unlinked(&mut self, identity: Identity, owner: Owner, device: ProfileId) {
@@ -230,7 +246,13 @@ impl Outcome {
             None => self.unlinks.push(identity),
         }
         self.updated(owner.profile_id);
-        self.tell(owner.profile_id, Told::Unmerged { unmerged: device });
+        // Nothing that is merged moves.
+        let told = Told::Unmerged {
+            unmerged: device,
+            stay: Vec::new(),
+            leave: Vec::new(),
+        };
+        self.tell(owner.profile_id, told);
     }
 
     fn recorded(&mut self, owner: Owner, event: Arc<Occurrence>, allowed: bool) {

@@ -40,13 +40,17 @@ pub fn records_needed(
                 needed.insert(*profile_id);
             }
             Step::Merge(merged) => needed.extend([merged.survivor, merged.merged]),
-            Step::Unmerge(parted) => {
-                needed.insert(parted.survivor);
+            Step::Unmerge(split) => {
+                needed.insert(split.stays.root);
             }
             Step::Event { owner, .. } if !may_learn.contains_key(&owner.profile_id) => {
                 needed.insert(owner.profile_id);
             }
-            Step::Create { .. } | Step::Event { .. } | Step::Meet { .. } | Step::Refuse(_) => {}
+            Step::Create { .. }
+            | Step::Event { .. }
+            | Step::Meet { .. }
+            | Step::Confirm(_)
+            | Step::Refuse(_) => {}
         }
     }
     for step in requests.iter().flatten() {
@@ -128,6 +132,7 @@ impl Run<'_> {
                 device,
             } => outcome.unlinked(identity, owner, device),
             Step::Meet { identity, customer } => outcome.encounters.push((identity, customer)),
+            Step::Confirm(confirmed) => outcome.confirmed.push(confirmed),
             Step::Refuse(refused) => outcome.refusals.push(refused),
             Step::Identify {
                 owner,
@@ -171,10 +176,9 @@ impl Run<'_> {
                 outcome.left_behind(gone, derived);
                 outcome.merged(merged);
             }
-            Step::Unmerge(parted) => {
-                self.people
-                    .part(parted.survivor, parted.unmerged, &parted.parts);
-                outcome.parted(parted);
+            Step::Unmerge(split) => {
+                self.people.part(&split);
+                outcome.parted(split);
             }
             Step::Decide {
                 owner,
