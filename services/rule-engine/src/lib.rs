@@ -53,6 +53,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0003_exposures.sql",
     "0004_reports.sql",
     "0005_item_history.sql",
+    "0006_parted_people.sql",
 ];
 
 /// The rule-engine. Cheap to clone.

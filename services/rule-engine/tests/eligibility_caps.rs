@@ -19,6 +19,7 @@ use support::*;
 
 const ANN: &str = "0190c0de-0000-7000-8000-00000000000a";
 const BEN: &str = "0190c0de-0000-7000-8000-00000000000b";
+const CAT: &str = "0190c0de-0000-7000-8000-00000000000c";
 
 /// Items `a` to `e` that an editor chose for `home`.
 async fn chosen(engine: &Running) {
@@ -220,7 +221,7 @@ async fn a_merged_person_has_seen_what_both_have() {
 }
 
 #[tokio::test]
-async fn people_who_are_two_after_all_have_each_seen_what_both_did() {
+async fn people_who_are_two_after_all_have_each_seen_what_is_recorded_of_them() {
     on_both("parted", async |engine| {
         chosen(&engine).await;
         let rule = Rule {
@@ -231,18 +232,52 @@ async fn people_who_are_two_after_all_have_each_seen_what_both_did() {
             ..rule("first-e", "", pin(1, &["e"]))
         };
         engine.put_rule(rule).await.unwrap();
-        see_first(&engine, ANN, 1).await;
-        see_first(&engine, BEN, 1).await;
+        // Cat joined Ben, who joined Ann; each has seen something of their own.
+        for (who, times) in [(ANN, 1), (BEN, 1), (CAT, 1)] {
+            see_first(&engine, who, times).await;
+        }
+        let seen = decide(&engine, CAT).await;
+        report(&engine, &seen, &[4], OutcomeType::Dismiss, "").await;
+        let late = decide(&engine, CAT).await;
+        engine.publish_merge(BEN, CAT).await;
         engine.publish_merge(ANN, BEN).await;
-        see_first(&engine, ANN, 1).await;
-        engine.publish_unmerge(ANN, BEN).await;
+        let dismissed = seen.slots[4].item_id.clone();
+        let is_shown = async |engine: &Running, who: &str| {
+            shown(&decide(engine, who).await).contains(&dismissed)
+        };
+        assert!(!is_shown(&engine, ANN).await);
         assert_eq!(first(&engine, ANN).await, "a");
-        assert_eq!(first(&engine, BEN).await, "a");
-        // From what was recorded, each has seen their own.
+        // While they are one it is Ann's.
+        let both = decide(&engine, ANN).await;
+        report(&engine, &both, &[1], OutcomeType::Click, "").await;
+        // It was by Ann's that Cat had come: Ben goes alone.
+        engine.publish_unmerge((ANN, &[CAT]), (BEN, &[])).await;
+        let check = async |engine: &Running, ann: &str, ben: &str| {
+            assert_eq!(first(engine, ANN).await, ann, "{}", engine.system);
+            assert_eq!(first(engine, BEN).await, ben, "{}", engine.system);
+            assert!(!is_shown(engine, ANN).await);
+            assert!(is_shown(engine, BEN).await);
+        };
+        check(&engine, "e", "e").await;
+        // Ann has seen it twice, Cat's time included, and Ben once.
+        see_first(&engine, BEN, 1).await;
+        check(&engine, "e", "e").await;
+        report(&engine, &late, &[0], OutcomeType::Exposure, "").await;
+        check(&engine, "a", "e").await;
+        see_first(&engine, BEN, 1).await;
+        check(&engine, "a", "a").await;
+        // Told twice it is the same, and so it is after a restart.
+        engine.publish_unmerge((ANN, &[CAT]), (BEN, &[])).await;
+        check(&engine, "a", "a").await;
         engine.stop().await;
         let again = engine.replica().await;
+        check(&again, "a", "a").await;
+        // Cat parts from Ann, and takes what was Cat's.
+        again.publish_unmerge((ANN, &[]), (CAT, &[])).await;
         assert_eq!(first(&again, ANN).await, "e");
-        assert_eq!(first(&again, BEN).await, "e");
+        assert_eq!(first(&again, CAT).await, "e");
+        assert!(is_shown(&again, ANN).await);
+        assert!(!is_shown(&again, CAT).await);
     })
     .await;
 }

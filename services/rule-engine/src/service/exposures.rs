@@ -13,7 +13,10 @@ use attune_rpc::{Slept, Tasks};
 use attune_storage::{Database, Error, Tx};
 use rustc_hash::FxHashMap;
 
-use super::workspace::{State, Workspaces};
+use super::{
+    people::Recorded,
+    workspace::{State, Workspaces},
+};
 use crate::{
     domain::{
         caps,
@@ -346,13 +349,45 @@ pub async fn follow_merges(
                 let state = workspaces.get_or_add(&merge.workspace);
                 state.people.merge(&merge.kept_id, &merge.merged_id);
             }
-            Regrouping::Parted(parting) => {
-                let state = workspaces.get_or_add(&parting.workspace);
-                state.people.part(&parting.kept_id, &parting.unmerged_id);
-            }
+            Regrouping::Parted(parting) => part(database, workspaces, parting).await?,
         }
     }
     Ok(())
+}
+
+/// Gives each side what was recorded under its own ids: what they saw while they were one
+/// was recorded for the one that stayed.
+async fn part(
+    database: &Database,
+    workspaces: &Workspaces,
+    parting: &Parting,
+) -> Result<(), Error> {
+    let state = workspaces.get_or_add(&parting.workspace);
+    let recorded = recorded(database, parting).await?;
+    state.people.part(&state.items.read(), parting, &recorded);
+    // What was reported since it was read is in memory by now, or is found now.
+    let recorded = self::recorded(database, parting).await?;
+    let items = state.items.read();
+    state.people.record(&items, &recorded.outcomes);
+    for held in &recorded.dismissals {
+        let people = &state.people;
+        people.dismissed(&items, &held.profile_id, &held.item_id, held.time_ms);
+    }
+    Ok(())
+}
+
+async fn recorded(database: &Database, parting: &Parting) -> Result<Recorded, Error> {
+    let since_ms = time::now_ms() - KEPT_MS;
+    let workspace = &parting.workspace;
+    let mut recorded = Recorded::default();
+    // One after the other, so that neither takes the other's room.
+    for ids in parting.sides() {
+        let outcomes = exposures::of_people(database, workspace, ids.clone(), since_ms).await?;
+        recorded.outcomes.extend(outcomes);
+        let dismissals = exposures::dismissals_of(database, workspace, ids).await?;
+        recorded.dismissals.extend(dismissals);
+    }
+    Ok(recorded)
 }
 
 fn regrouping_of(entry: &LogEntry) -> Option<Regrouping> {
@@ -371,6 +406,8 @@ fn regrouping_of(entry: &LogEntry) -> Option<Regrouping> {
             workspace,
             kept_id: parted.profile_id.clone(),
             unmerged_id: parted.unmerged_profile_id.clone(),
+            staying_ids: parted.staying_profile_ids.clone(),
+            leaving_ids: parted.leaving_profile_ids.clone(),
         })),
         _ => None,
     }

@@ -22,15 +22,24 @@ use crate::{
         items::Items,
         models::{PersonKey, person_key},
     },
-    store::exposures::Followed,
+    store::exposures::{Dismissal, Followed, Parting},
 };
+
+/// What is recorded of some people.
+#[derive(Default)]
+pub struct Recorded {
+    /// Of each person the newest first.
+    pub outcomes: Vec<Followed>,
+    pub dismissals: Vec<Dismissal>,
+}
 
 /// What holding a person at all takes, in entries.
 const PERSON_SIZE: u64 = 8;
 /// Entries that a person is expected to have.
 const SIZE_EXPECTED: u64 = 64;
-/// Merges that lead from one to the next: more are only those that happen meanwhile.
-const HOPS_MAX: usize = 8;
+/// Merges that lead from one to the next, where each was into an older one that was then
+/// merged itself.
+const HOPS_MAX: usize = 256;
 
 type Histories = Cache<PersonKey, Arc<History>, BySize, FxBuildHasher>;
 
@@ -120,15 +129,47 @@ impl People {
         }
     }
 
-    /// Two people after all. What they were shown as one counts for both until the next
-    /// start, which reads it by the ids it was recorded under: rather once too rarely
-    /// than once too often.
-    pub fn part(&self, kept_id: &str, unmerged_id: &str) {
-        let (kept, unmerged) = (person_key(kept_id), person_key(unmerged_id));
+    /// Two people after all, each with what was recorded under the ids that are theirs.
+    /// Somebody who was never merged, such as a device that turns out to be shared, takes
+    /// nothing.
+    pub fn part(&self, items: &Items, parting: &Parting, recorded: &Recorded) {
+        let kept = person_key(&parting.kept_id);
+        let unmerged = person_key(&parting.unmerged_id);
         let _changing = self.changing.lock();
-        if self.merged.write().remove(&unmerged).is_some() {
-            let both = self.held(self.living(kept));
-            self.put(unmerged, both);
+        {
+            let mut merged = self.merged.write();
+            if merged.remove(&unmerged).is_none() {
+                return;
+            }
+            for (ids, living) in [
+                (&parting.staying_ids, kept),
+                (&parting.leaving_ids, unmerged),
+            ] {
+                merged.extend(ids.iter().map(|id| (person_key(id), living)));
+            }
+        }
+        let mut sides: FxHashMap<PersonKey, History> = FxHashMap::default();
+        for living in [kept, unmerged] {
+            sides.insert(self.living(living), History::default());
+        }
+        // The newest come first, and are kept last.
+        for outcome in recorded.outcomes.iter().rev() {
+            let living = self.living(person_key(&outcome.profile_id));
+            if let Some(history) = sides.get_mut(&living) {
+                take_in(history, items, outcome);
+            }
+        }
+        for held in &recorded.dismissals {
+            let living = self.living(person_key(&held.profile_id));
+            if let (Some(history), Some(item)) =
+                (sides.get_mut(&living), items.index_of(&held.item_id))
+            {
+                history.dismiss(item, held.time_ms);
+            }
+        }
+        for (living, history) in sides {
+            self.histories.remove(&living);
+            self.put(living, history);
         }
     }
 

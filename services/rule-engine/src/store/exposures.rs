@@ -111,28 +111,76 @@ pub struct Parting {
     pub workspace: Arc<str>,
     pub kept_id: String,
     pub unmerged_id: String,
+    /// Merged profiles that are part of the one that stayed, and of the other.
+    pub staying_ids: Vec<String>,
+    pub leaving_ids: Vec<String>,
 }
 
-/// Forgets a merge, and gives the one who leaves what the two had dismissed.
+impl Parting {
+    /// The ids of the one that stayed, and those of the other.
+    pub fn sides(&self) -> [Vec<String>; 2] {
+        let side = |living: &String, parts: &[String]| {
+            let ids = std::iter::once(living).chain(parts);
+            ids.cloned().collect()
+        };
+        [
+            side(&self.kept_id, &self.staying_ids),
+            side(&self.unmerged_id, &self.leaving_ids),
+        ]
+    }
+}
+
+/// Notes whom each stands for from now on. What was recorded is under the ids of then.
 pub async fn part(tx: &mut Tx, parting: &Parting) -> Result<(), Error> {
     const DELETE: &str = "delete from merged_people \
          where workspace = $1 and merged_profile_id = $2";
-    const COPY: &str = "insert into dismissals (workspace, profile_id, item_id, time_ms) \
-         select workspace, $2, item_id, time_ms from dismissals \
-         where workspace = $1 and profile_id = $3 \
-         on conflict (workspace, profile_id, item_id) do update \
-         set time_ms = excluded.time_ms where excluded.time_ms > dismissals.time_ms";
+    const LEAD: &str = "update merged_people set profile_id = $3 \
+         where workspace = $1 and merged_profile_id in list($2)";
     let Parting {
         workspace,
         kept_id,
         unmerged_id,
+        staying_ids,
+        leaving_ids,
     } = parting;
-    let deleted = tx.execute(DELETE, args![workspace, unmerged_id]).await?;
-    if deleted == 0 {
-        return Ok(());
+    tx.execute(DELETE, args![workspace, unmerged_id]).await?;
+    for (ids, living) in [(staying_ids, kept_id), (leaving_ids, unmerged_id)] {
+        if !ids.is_empty() {
+            tx.execute(LEAD, args![workspace, ids.clone(), living])
+                .await?;
+        }
     }
-    let copy = args![workspace, unmerged_id, kept_id];
-    tx.execute(COPY, copy).await.map(drop)
+    Ok(())
+}
+
+/// What is recorded under some ids and still counts, the newest first.
+pub async fn of_people(
+    database: &Database,
+    workspace: &str,
+    ids: Vec<String>,
+    since_ms: i64,
+) -> Result<Vec<Followed>, Error> {
+    const OF_PEOPLE: &str = "select sequence, workspace, decision_id, outcome_type, item_id, \
+         profile_id, time_ms, placement, channel, rule_ids from outcomes \
+         where workspace = $1 and profile_id in list($2) \
+         and sequence > 0 and record_ms >= $3 order by sequence desc limit $4";
+    let args = args![workspace, ids, since_ms, PAGE];
+    let rows = database.fetch_all(OF_PEOPLE, args).await?;
+    rows.iter().map(followed).collect()
+}
+
+/// What is dismissed under some ids.
+pub async fn dismissals_of(
+    database: &Database,
+    workspace: &str,
+    ids: Vec<String>,
+) -> Result<Vec<Dismissal>, Error> {
+    const OF_PEOPLE: &str = "select workspace, profile_id, item_id, time_ms from dismissals \
+         where workspace = $1 and profile_id in list($2) order by time_ms desc limit $3";
+    let rows = database
+        .fetch_all(OF_PEOPLE, args![workspace, ids, LOADED_MAX])
+        .await?;
+    rows.iter().map(dismissal).collect()
 }
 
 /// As many as are held in memory, the latest first.
@@ -140,16 +188,16 @@ pub async fn dismissals(database: &Database) -> Result<Vec<Dismissal>, Error> {
     const LATEST: &str = "select workspace, profile_id, item_id, time_ms from dismissals \
          order by time_ms desc limit $1";
     let rows = database.fetch_all(LATEST, args![LOADED_MAX]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Dismissal {
-                workspace: row.get(0)?,
-                profile_id: row.get(1)?,
-                item_id: row.get(2)?,
-                time_ms: row.get(3)?,
-            })
-        })
-        .collect()
+    rows.iter().map(dismissal).collect()
+}
+
+fn dismissal(row: &Row) -> Result<Dismissal, Error> {
+    Ok(Dismissal {
+        workspace: row.get(0)?,
+        profile_id: row.get(1)?,
+        item_id: row.get(2)?,
+        time_ms: row.get(3)?,
+    })
 }
 
 /// Two profiles that are one person.
@@ -161,29 +209,26 @@ pub struct Merge {
     pub time_ms: i64,
 }
 
-/// Remembers a merge. Outcomes stay with the id under which they were recorded, so that
-/// a merge can be undone.
+/// Remembers a merge, as one step from every merged id to who lives. Outcomes and
+/// dismissals stay with the id under which they were recorded, so that a merge can be
+/// undone.
 pub async fn merge(tx: &mut Tx, merge: &Merge) -> Result<(), Error> {
     const PUT: &str = "insert into merged_people \
          (workspace, merged_profile_id, profile_id, time_ms) values ($1, $2, $3, $4) \
          on conflict (workspace, merged_profile_id) do update \
          set profile_id = excluded.profile_id, time_ms = excluded.time_ms";
-    // Dismissals outlive the memory of merges.
-    const COPY: &str = "insert into dismissals (workspace, profile_id, item_id, time_ms) \
-         select workspace, $2, item_id, time_ms from dismissals \
-         where workspace = $1 and profile_id = $3 \
-         on conflict (workspace, profile_id, item_id) do update \
-         set time_ms = excluded.time_ms where excluded.time_ms > dismissals.time_ms";
+    const LEAD: &str = "update merged_people set profile_id = $3, time_ms = $4 \
+         where workspace = $1 and profile_id = $2";
     let Merge {
         workspace,
         kept_id,
         merged_id,
         time_ms,
     } = merge;
+    let led = args![workspace, merged_id, kept_id, *time_ms];
+    tx.execute(LEAD, led).await?;
     let put = args![workspace, merged_id, kept_id, *time_ms];
-    tx.execute(PUT, put).await?;
-    let copy = args![workspace, kept_id, merged_id];
-    tx.execute(COPY, copy).await.map(drop)
+    tx.execute(PUT, put).await.map(drop)
 }
 
 /// As many as are held in memory, the latest first.
@@ -274,9 +319,13 @@ pub async fn exposed_positions(
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Drops merges that no outcome is left of, and periods long over.
+/// Drops merges that nothing is left of, and periods long over.
 pub async fn trim(tx: &mut Tx, before_ms: i64) -> Result<u64, Error> {
-    const MERGES: &str = "delete from merged_people where time_ms < $1";
+    // Dismissals outlive outcomes.
+    const MERGES: &str = "delete from merged_people where time_ms < $1 \
+         and not exists (select 1 from dismissals d \
+             where d.workspace = merged_people.workspace \
+             and d.profile_id = merged_people.merged_profile_id)";
     // The one that never ends began at 0.
     const PERIODS: &str =
         "delete from rule_exposures where period_start_ms <> 0 and period_start_ms < $1";

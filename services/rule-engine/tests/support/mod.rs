@@ -223,11 +223,18 @@ impl Running {
         .await;
     }
 
-    pub async fn publish_unmerge(&self, kept: &str, unmerged: &str) {
+    /// With merged profiles that are part of either.
+    pub async fn publish_unmerge(
+        &self,
+        (kept, staying): (&str, &[&str]),
+        (unmerged, leaving): (&str, &[&str]),
+    ) {
+        let ids = |ids: &[&str]| ids.iter().map(ToString::to_string).collect();
         let change = Change::ProfilesUnmerged(ProfilesUnmerged {
             profile_id: kept.into(),
             unmerged_profile_id: unmerged.into(),
-            ..ProfilesUnmerged::default()
+            staying_profile_ids: ids(staying),
+            leaving_profile_ids: ids(leaving),
         });
         self.publish(&self.logs.profile, vec![(kept.to_owned(), change)])
             .await;
