@@ -77,6 +77,7 @@ async fn a_list_that_is_made_again_begins_empty() {
         let request = shop.request(UnmergeProfilesRequest {
             merge_id,
             reason: String::new(),
+            ..UnmergeProfilesRequest::default()
         });
         shop.privacy
             .clone()
