@@ -44,6 +44,10 @@ async fn an_erased_person_is_nowhere_in_clear(topology: Topology) {
     let id = live(&api).await;
     let decided = decide(&api).await;
     let message = write_to(&api, &id).await;
+    // As a shop writes that knows the address alone.
+    let to_the_address = write_to(&api, "").await;
+    let read = format!("/v1/messages/{to_the_address}");
+    assert_eq!(api.get(&read).await.ok()["profileId"].as_str().unwrap_or(""), "");
     // Decisions are stored behind the answers.
     let decision = decided["decisionId"].as_str().unwrap().to_owned();
     let path = format!("/v1/decisions/{decision}");
@@ -62,8 +66,10 @@ async fn an_erased_person_is_nowhere_in_clear(topology: Topology) {
         PATIENCE,
         || async {
             let sent = api.get(&format!("/v1/messages/{message}")).await;
+            let to_the_address = api.get(&read).await;
             let decision = api.get(&path).await.ok();
             sent.status == 404
+                && to_the_address.status == 404
                 && decision["profileId"]
                     .as_str()
                     .unwrap_or_default()
@@ -77,6 +83,11 @@ async fn an_erased_person_is_nowhere_in_clear(topology: Topology) {
     let again = personalize(&api, "annabel-lee-17", "home", 5).await;
     assert_ne!(again["profile"]["id"], id.as_str(), "{again}");
     let audit = api.get(&format!("/v1/audit?profile_id={id}")).await.ok();
+    for action in ["GetMessage", "GetDecision"] {
+        let is_it = |entry: &Value| entry["action"] == action;
+        let all = api.get("/v1/audit?pageSize=200").await.ok();
+        assert!(entries(&all).iter().any(is_it), "{action} in {all}");
+    }
     let hashes: Vec<_> = entries(&audit).iter().map(|e| e["hash"].clone()).collect();
     assert!(hashes.contains(&erasure["auditHash"]), "{audit}");
 }

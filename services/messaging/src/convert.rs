@@ -3,6 +3,7 @@
 
 use attune_api::{json, messaging::v1 as pb, time};
 use attune_errors::Violations;
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -16,7 +17,6 @@ use crate::{
 const VARIANTS_MAX: usize = 100;
 const DISPLAY_NAME_LENGTH_MAX: usize = 256;
 const REQUEST_ID_LENGTH_MAX: usize = 128;
-const PROFILE_ID_LENGTH_MAX: usize = 128;
 /// RFC 5322, 2.1.1.
 const SUBJECT_LENGTH_MAX: usize = 998;
 const ITEMS_MAX: usize = 1_000;
@@ -160,7 +160,7 @@ pub(crate) fn send_message(
     if let Err(rule) = address::parse(&request.to) {
         v.push("to", rule);
     }
-    check_length(v, "profile_id", &request.profile_id, PROFILE_ID_LENGTH_MAX);
+    let profile_id = profile_id(v, &request.profile_id);
     let words = match (request.template_id.is_empty(), request.content) {
         (false, None) => {
             check_resource_id(v, "template_id", &request.template_id);
@@ -196,9 +196,22 @@ pub(crate) fn send_message(
         request_id: Some(request.request_id).filter(|id| !id.is_empty()),
         channel: request.channel,
         to: request.to,
-        profile_id: request.profile_id,
+        profile_id,
         words,
     })
+}
+
+/// As ids are written everywhere, or an erasure would not find what was sent to it;
+/// empty for nobody we know.
+fn profile_id(violations: &mut Violations, sent: &str) -> String {
+    match Uuid::try_parse(sent) {
+        _ if sent.is_empty() => String::new(),
+        Ok(id) => id.to_string(),
+        Err(_) => {
+            violations.push("profile_id", "must be the id of a profile, or empty");
+            String::new()
+        }
+    }
 }
 
 fn check_content(violations: &mut Violations, content: &pb::Content, bytes_max: usize) {

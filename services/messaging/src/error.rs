@@ -33,6 +33,9 @@ pub enum Error {
     Resource(#[from] resources::Error),
     #[error(transparent)]
     Storage(#[from] attune_storage::Error),
+    /// The profile service did not answer what it was asked.
+    #[error("the profile service: {0}")]
+    Profile(tonic::Status),
     #[error("a blocking task was lost")]
     TaskLost(#[from] tokio::task::JoinError),
     #[error("a stored message is unreadable: state {0}")]
@@ -76,6 +79,7 @@ impl Error {
             }
             Self::Resource(error) => error.into_fault(SERVICE, request_id),
             Self::Storage(error) => error.to_fault(SERVICE, request_id),
+            Self::Profile(status) => return status,
             error @ (Self::Config { .. } | Self::TaskLost(_) | Self::StateUnknown(_)) => {
                 Fault::internal(&error, request_id)
             }

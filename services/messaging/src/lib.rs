@@ -35,7 +35,7 @@ const KEYS_BYTES_MAX: u64 = 4 << 20;
 
 /// The tables of this service.
 pub static MIGRATIONS: Migrations =
-    attune_storage::migrations!["0001_messages.sql", "0002_privacy.sql"];
+    attune_storage::migrations!["0001_messages.sql", "0002_privacy.sql", "0003_erasure.sql"];
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -87,7 +87,9 @@ impl Messaging {
     /// stop.
     pub fn start(&self, tasks: &Tasks, peers: &Peers) {
         let profile = Consumer::new(peers.profile.clone(), CONSUMER, PROFILE);
-        let following = Following::new(self.use_cases.store.clone(), self.position);
+        self.use_cases.record.connect(peers.profile.clone());
+        let store = self.use_cases.store.clone();
+        let following = Following::new(store, peers.profile.clone(), self.position);
         let following = Arc::new(following);
         profile.follow(self.position, tasks, move |batch| {
             let following = Arc::clone(&following);

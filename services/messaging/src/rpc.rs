@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use attune_api::messaging::v1::{self as pb, messaging_service_server::MessagingService};
 use attune_errors::Violations;
+use attune_events::Access;
 use attune_rpc::Caller;
 use attune_storage::resources::{Missing, PageRequest};
 use tonic::{Request, Response, Status};
@@ -116,6 +117,16 @@ impl MessagingService for Rpc {
     async fn get_message(&self, request: Request<pb::GetMessageRequest>) -> Answer<pb::Message> {
         let (caller, _, request) = open(request)?;
         let message = self.0.message(&caller.workspace, &request.message_id);
-        answer(&caller, message.await.map(convert::message))
+        let message = match message.await {
+            Ok(message) => message,
+            Err(error) => return answer(&caller, Err(error)),
+        };
+        let access = Access {
+            action: "GetMessage",
+            profile_id: message.profile_id.clone(),
+            detail: format!("message {}", message.message_id),
+        };
+        self.0.record.looked(&caller, access).await?;
+        Ok(Response::new(convert::message(message)))
     }
 }

@@ -415,7 +415,7 @@ async fn a_queued_message_is_there_after_a_restart() {
         request.template_id = "picks".into();
         request.locale = "de-AT".into();
         request.data = Some(data());
-        request.profile_id = "p-1".into();
+        request.profile_id = "01900000-0000-7000-8000-0000000000aa".into();
         let sent = app.send(request).await.unwrap();
         app.stop().await;
 

@@ -75,7 +75,10 @@ async fn profile_log(place: &TestDatabase) -> Database {
 
 async fn tell_erased(log: &Database, profile_ids: &[&str]) {
     let ids = profile_ids.iter().map(ToString::to_string).collect();
-    let erased = ProfileErased { profile_ids: ids };
+    let erased = ProfileErased {
+        profile_ids: ids,
+        ..ProfileErased::default()
+    };
     let entry = LogEntry {
         change: Some(Change::ProfileErased(erased)),
         ..LogEntry::default()

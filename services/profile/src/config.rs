@@ -67,7 +67,9 @@ pub struct Retention {
     /// own choice; `events` is that of the other events, `trait_history` of values that
     /// traits had, `messages` of ids by which messages are known again, `audit` of the
     /// audit log, and `anonymous_profiles` of people who are no known customers and did
-    /// not come back: they are erased.
+    /// not come back: they are erased. `consent_history` is that of decisions about
+    /// consent, counted from when another took their place: what holds is kept while it
+    /// does. Unless set, they are kept for 1827 days, as the longest law we know asks.
     pub days: BTreeMap<String, NonZeroU16>,
     /// Hours from one pass over all people to the next.
     #[schemars(range(min = 1, max = 8_760))]

@@ -107,10 +107,8 @@ impl Profile {
             let follow = service::follow::run(self.0.shared.clone(), tasks.clone());
             tasks.spawn("profile: own log", follow);
         }
-        if !self.0.shared.config.retention.days.is_empty() {
-            let retention = service::retention::run(self.0.clone(), tasks.clone());
-            tasks.spawn("profile: retention", retention);
-        }
+        let retention = service::retention::run(self.0.clone(), tasks.clone());
+        tasks.spawn("profile: retention", retention);
         let due = service::due::run(self.0.clone(), tasks.clone());
         tasks.spawn("profile: due", due);
         let fills = service::backfill::run(self.0.clone(), tasks.clone());

@@ -7,8 +7,9 @@ mod support;
 
 use attune_api::{
     profile::v1::{
-        AuditEntry, ListAuditEntriesRequest, ListEventsRequest, ListProfilesRequest,
-        LookupProfileRequest, MergeProfilesRequest, SetConsentRequest, StreamSegmentMembersRequest,
+        AuditEntry, EraseProfileRequest, EstimateSegmentRequest, ListAuditEntriesRequest,
+        ListEventsRequest, ListProfilesRequest, LookupProfileRequest, MergeProfilesRequest,
+        RecordAccessRequest, SetConsentRequest, StreamSegmentMembersRequest,
         UnmergeProfilesRequest, VerifyAuditRequest, VerifyAuditResponse,
     },
     r#type::v1::subject::Id,
@@ -237,6 +238,107 @@ async fn entries_about_a_merged_profile_are_found_under_either_id() {
             let about: Vec<_> = found.iter().map(|e| e.profile_id.as_str()).collect();
             assert_eq!(about, [&ann, &stranger]);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_outlive_whom_they_are_about_under_each_of_their_ids() {
+    on_both("audit-erased", async |service: Running| {
+        let ann = service.one(view("m1", &["a:browser"], 0, "i1")).await;
+        let other = service.one(view("m2", &["u:ann"], 1, "i2")).await;
+        let operator = service.on_behalf_of("key-1");
+        operator.profile(&other).await.unwrap();
+        service.one(alias("m3", &["u:ann"], "a:browser")).await;
+        operator.profile(&ann).await.unwrap();
+        let request = operator.request(EraseProfileRequest {
+            profile_id: other.clone(),
+            ..EraseProfileRequest::default()
+        });
+        operator
+            .privacy
+            .clone()
+            .erase_profile(request)
+            .await
+            .unwrap();
+        for id in [&ann, &other] {
+            let entries = entries(&service, id).await;
+            let told: Vec<_> = entries.iter().map(|e| e.action.as_str()).collect();
+            assert_eq!(told, ["EraseProfile", "GetProfile", "GetProfile"], "{id}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_holds_of_how_many_is_told_on_the_record() {
+    on_both("audit-estimate", async |service: Running| {
+        service.one(view("m1", &["u:ann"], 0, "i1")).await;
+        let operator = service.on_behalf_of("key-1");
+        let estimate = EstimateSegmentRequest {
+            expression: "profile.email == 'ann@example.org'".into(),
+            ..EstimateSegmentRequest::default()
+        };
+        let estimate = operator.request(estimate);
+        let mut segments = operator.segment_client();
+        segments.estimate_segment(estimate).await.unwrap();
+        let [entry] = &entries(&service, "").await[..] else {
+            panic!("one entry");
+        };
+        assert_eq!(
+            (entry.action.as_str(), entry.detail.as_str()),
+            ("EstimateSegment", "0 profiles")
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_services_put_on_the_record_who_looks_at_what_they_keep() {
+    on_both("audit-others", async |service: Running| {
+        let ann = service.one(view("m1", &["u:ann"], 0, "i1")).await;
+        let access = |action: &str, profile_id: &str, detail: &str| RecordAccessRequest {
+            action: action.into(),
+            profile_id: profile_id.into(),
+            detail: detail.into(),
+        };
+        // Nobody asked.
+        let request = service.request(access("GetMessage", &ann, ""));
+        service
+            .privacy
+            .clone()
+            .record_access(request)
+            .await
+            .unwrap();
+        let operator = service.on_behalf_of("key-1");
+        for access in [
+            access("GetMessage", &ann, "message 7"),
+            access("ListDecisions", "", "3 decisions"),
+        ] {
+            let request = operator.request(access);
+            operator
+                .privacy
+                .clone()
+                .record_access(request)
+                .await
+                .unwrap();
+        }
+        let long = "x".repeat(300);
+        let request = operator.request(access("look at", "ann", &long));
+        let refused = operator.privacy.clone().record_access(request).await;
+        let fields = attune_errors::violations_of(&refused.unwrap_err());
+        let fields: Vec<_> = fields.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["action", "profile_id", "detail"]);
+        let told = entries(&service, "").await;
+        let told: Vec<_> = told
+            .iter()
+            .map(|e| (e.action.as_str(), e.profile_id.as_str(), e.detail.as_str()))
+            .collect();
+        let expected = [
+            ("ListDecisions", "", "3 decisions"),
+            ("GetMessage", ann.as_str(), "message 7"),
+        ];
+        assert_eq!(told, expected);
     })
     .await;
 }

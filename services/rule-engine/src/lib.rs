@@ -18,7 +18,7 @@ use attune_api::rules::v1::{
     DecideRequest, DecideResponse, analysis_service_server::AnalysisServiceServer,
     rule_service_server::RuleServiceServer,
 };
-use attune_events::{Consumer, LogSource};
+use attune_events::{AccessRecord, Consumer, LogSource};
 use attune_rpc::{MESSAGE_BYTES_MAX, Peers, Tasks, Workspace};
 use attune_storage::{Database, Migrations};
 use parking_lot::Mutex;
@@ -54,6 +54,7 @@ pub static MIGRATIONS: Migrations = attune_storage::migrations![
     "0004_reports.sql",
     "0005_item_history.sql",
     "0006_parted_people.sql",
+    "0007_erased.sql",
 ];
 
 /// The rule-engine. Cheap to clone.
@@ -75,6 +76,7 @@ struct Inner {
     decision_log: Arc<DecisionLog>,
     analysis: Arc<Analysis>,
     simulator: Arc<Simulator>,
+    record: Arc<AccessRecord>,
     reports: Arc<Reports>,
     /// By the name of the log.
     following: Mutex<Vec<(&'static str, attune_events::Progress)>>,
@@ -137,6 +139,7 @@ impl RuleEngine {
             decision_log,
             analysis,
             simulator,
+            record: Arc::default(),
             reports,
             following: Mutex::default(),
         })))
@@ -150,6 +153,7 @@ impl RuleEngine {
         let decisions = rpc::Decisions {
             decider: Arc::clone(&self.0.decider),
             outcomes: Arc::clone(&self.0.outcomes),
+            record: Arc::clone(&self.0.record),
         };
         routes.add_service(
             RuleServiceServer::new(rules).max_decoding_message_size(MESSAGE_BYTES_MAX),
@@ -158,6 +162,7 @@ impl RuleEngine {
         let looking_back = rpc::LookingBack {
             analysis: Arc::clone(&self.0.analysis),
             simulator: Arc::clone(&self.0.simulator),
+            record: Arc::clone(&self.0.record),
         };
         routes.add_service(
             AnalysisServiceServer::new(looking_back).max_decoding_message_size(MESSAGE_BYTES_MAX),
@@ -177,6 +182,7 @@ impl RuleEngine {
             .rules
             .connect(peers.catalog.clone(), peers.profile.clone());
         inner.simulator.connect(peers.profile.clone());
+        inner.record.connect(peers.profile.clone());
         inner.decision_log.start(tasks);
         let counting = Arc::clone(&inner.reports).follow(tasks.clone());
         tasks.spawn("report counts", counting);

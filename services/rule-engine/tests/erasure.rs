@@ -131,6 +131,23 @@ async fn an_erased_person_is_in_no_decision_and_no_outcome() {
         let place = |who| engine.decide_one(ask("home", who));
         assert_eq!(place(&ann).await.slots.len(), 5, "{}", engine.system);
         assert_eq!(place(&bob).await.slots.len(), 4, "{}", engine.system);
+        // The slot they were shown is still open in a browser.
+        let late = engine.request(RecordOutcomesRequest {
+            outcomes: vec![Outcome {
+                token: decided[0].slots[1].token.clone(),
+                r#type: OutcomeType::Dismiss.into(),
+                ..Outcome::default()
+            }],
+        });
+        let recorded = engine.decisions.clone().record_outcomes(late).await;
+        assert_eq!(recorded.unwrap().into_inner().accepted_count, 1);
+        for table in ["outcomes", "dismissals"] {
+            let sql = format!("select count(*) from {table} where profile_id = $1");
+            let sql = attune_storage::Sql::built(sql);
+            let args = args![ann.profile_id.clone()];
+            let rows = engine.database.fetch_all(sql, args).await.unwrap();
+            assert_eq!(rows[0].get::<i64>(0).unwrap(), 0, "{table} afterwards");
+        }
         // Told twice, as after a restart, it changes nothing.
         engine.publish_erasure(&[&ann.profile_id, merged]).await;
         assert_eq!(

@@ -8,6 +8,7 @@ mod templates;
 use std::sync::Arc;
 
 use attune_api::messaging::v1::Template;
+use attune_events::AccessRecord;
 use attune_storage::{Database, resources};
 use attune_vault::KeyRing;
 use tokio::sync::Notify;
@@ -53,6 +54,8 @@ pub(crate) struct UseCases {
     pub templates: resources::Table<Template>,
     pub store: Store,
     pub renderer: Renderer,
+    /// Where it is written who looked at whose messages.
+    pub record: AccessRecord,
     /// Tells the worker that there is something to deliver.
     pub wake: Arc<Notify>,
     pub metrics: Metrics,
@@ -77,6 +80,7 @@ impl UseCases {
             templates,
             store: Store::new(database, keys),
             renderer: Renderer::new(engine, config.templates.renders_max, metrics.clone()),
+            record: AccessRecord::default(),
             wake: Arc::new(Notify::new()),
             metrics,
             can_send: !config.email.smtp.host.is_empty(),

@@ -3,6 +3,7 @@
 //! goes and what it says is sealed with that person's key; what it is asked for by is
 //! hashed.
 
+pub(crate) mod addresses;
 pub(crate) mod erasure;
 mod personal;
 mod sealing;
@@ -300,6 +301,10 @@ async fn insert(tx: &mut Tx, ring: &KeyRing, new: &NewMessage) -> Result<Queued,
          on conflict do nothing";
     let message = &new.message;
     let workspace: Arc<str> = Arc::from(message.workspace.as_str());
+    let profile_id = message.profile_id.as_str();
+    if !profile_id.is_empty() && erasure::is_erased(tx, &workspace, profile_id).await? {
+        return Err(Error::not_found("profile", profile_id));
+    }
     let mut keys = ring.none(&workspace);
     ring.ensure(tx, &mut keys, [personal::owner_of(message)?])
         .await?;

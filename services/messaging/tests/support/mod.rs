@@ -19,6 +19,7 @@ use attune_api::{
 };
 use attune_events::{LogServer, LogSource};
 use attune_messaging::{Config, MIGRATIONS, Messaging};
+use attune_profile::Profile;
 use attune_rpc::{Caller, Channel, Internal, PeerToken, Peers, Tasks, Workspace};
 use attune_storage::Database;
 use attune_testkit::wait_until;
@@ -31,8 +32,9 @@ pub use attune_testkit::PATIENCE;
 pub struct App {
     pub client: MessagingServiceClient<Channel>,
     pub database: Database,
+    /// To all that is served here.
+    pub channel: Channel,
     service: Messaging,
-    channel: Channel,
     tasks: Tasks,
 }
 
@@ -44,12 +46,27 @@ impl App {
 
     /// The same, in a process with these logs.
     pub async fn open_beside(url: &str, config: Config, logs: Vec<LogSource>) -> App {
+        Self::open_among(url, config, logs, RoutesBuilder::default()).await
+    }
+
+    /// The same, in a process with the profile service.
+    pub async fn open_with_profile(url: &str, config: Config, profile: &Profile) -> App {
+        let mut routes = RoutesBuilder::default();
+        profile.register(&mut routes);
+        Self::open_among(url, config, profile.log().into_iter().collect(), routes).await
+    }
+
+    async fn open_among(
+        url: &str,
+        config: Config,
+        logs: Vec<LogSource>,
+        mut routes: RoutesBuilder,
+    ) -> App {
         let database = Database::open(url, &MIGRATIONS).await.unwrap();
         let masters = Masters::parse(&"5eaf00d5".repeat(8)).unwrap();
         let service = Messaging::open(config, database.clone(), masters)
             .await
             .unwrap();
-        let mut routes = RoutesBuilder::default();
         service.register(&mut routes);
         if !logs.is_empty() {
             routes.add_service(EventLogServiceServer::new(LogServer::new(logs)));

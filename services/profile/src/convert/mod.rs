@@ -17,9 +17,9 @@ use std::{str::FromStr as _, sync::Arc};
 
 use attune_api::{
     profile::v1::{
-        GetProfileRequest, GetSnapshotRequest, ListAuditEntriesRequest, ListConsentHistoryRequest,
-        ListProfilesRequest, ListTraitHistoryRequest, LookupProfileRequest, SetConsentRequest,
-        SetConsentStringRequest,
+        GetProfileRequest, GetSnapshotRequest, HashAddressesRequest, ListAuditEntriesRequest,
+        ListConsentHistoryRequest, ListProfilesRequest, ListTraitHistoryRequest,
+        LookupProfileRequest, RecordAccessRequest, SetConsentRequest, SetConsentStringRequest,
     },
     time::to_ms,
     r#type::v1::{self as types, subject::Id},
@@ -39,7 +39,7 @@ use crate::{
         tcf::Tcf,
     },
     service::{
-        audit::EntriesAsked,
+        audit::{Access, EntriesAsked},
         consent::{ConsentChange, DecisionsAsked, Said},
         history::HistoryAsked,
         schema::Schema,
@@ -58,6 +58,8 @@ pub struct Rules<'a> {
 /// Longest free text that is no value of a person's, in characters.
 const TEXT_CHARS_MAX: usize = 256;
 const LONG_TEXT_CHARS_MAX: usize = 4_096;
+/// Addresses hashed in one call.
+const ADDRESSES_MAX: usize = 1_000;
 
 pub fn get_profile(request: &GetProfileRequest) -> Result<ProfileId, Error> {
     profile_id(&request.profile_id)
@@ -172,6 +174,35 @@ pub fn list_audit_entries(request: &ListAuditEntriesRequest) -> Result<EntriesAs
         before,
         size,
     })
+}
+
+/// Each `(namespace, value)`.
+pub fn addresses(
+    request: &HashAddressesRequest,
+) -> Result<impl Iterator<Item = (&str, &str)>, Error> {
+    if request.addresses.len() > ADDRESSES_MAX {
+        let rule = format!("must be at most {ADDRESSES_MAX}");
+        return Err(Violations::of("addresses", rule).into());
+    }
+    let addresses = request.addresses.iter();
+    Ok(addresses.map(|sent| (sent.namespace.as_str(), sent.value.as_str())))
+}
+
+/// An access that another service tells of.
+pub fn record_access(request: RecordAccessRequest) -> Result<Access, Error> {
+    let mut violations = Violations::new();
+    let is_method = (1..=64).contains(&request.action.len())
+        && request.action.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !is_method {
+        violations.push("action", "must be 1 to 64 of A-Z, a-z and 0-9");
+    }
+    let is_id = request.profile_id.is_empty() || ProfileId::from_str(&request.profile_id).is_ok();
+    if !is_id {
+        violations.push("profile_id", "must be the id of a profile, or empty");
+    }
+    text("detail", &request.detail, &mut violations);
+    violations.into_result()?;
+    Ok(Access::of(request.action, request.profile_id).saying(request.detail))
 }
 
 pub fn set_consent(

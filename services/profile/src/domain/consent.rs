@@ -52,6 +52,13 @@ impl Decision {
 /// By purpose.
 pub type Decisions = BTreeMap<String, Decision>;
 
+/// What is known of a person before a signal.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    pub decisions: &'a Decisions,
+    pub signalled: Option<&'a Signalled>,
+}
+
 /// Takes over what was decided in another record of the same person, found to be so at
 /// `merge_ms`.
 pub fn absorb(ours: &mut Decisions, theirs: Decisions, merge_ms: i64) {
@@ -112,6 +119,31 @@ pub struct Signalled {
     /// Hash of the last category preferences, for the same reason.
     #[prost(fixed64, tag = "5")]
     pub categories: u64,
+    /// When the last string was first seen.
+    #[prost(int64, tag = "6")]
+    pub tcf_ms: i64,
+    /// Hashes of strings seen before the last, the newest first: each of a person's
+    /// devices repeats its own, and none of that is a decision.
+    #[prost(fixed64, repeated, tag = "7")]
+    pub tcf_before: Vec<u64>,
+    /// When the last category preferences were first seen.
+    #[prost(int64, tag = "8")]
+    pub categories_ms: i64,
+    /// Hash of the last category preferences that came late.
+    #[prost(fixed64, tag = "9")]
+    pub categories_late: u64,
+}
+
+/// Strings of a person that are known again: a few devices, each with one or two.
+const STRINGS_KNOWN_MAX: usize = 16;
+
+/// Whether a string was seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Never,
+    /// From this device or another.
+    Before,
+    Last,
 }
 
 impl Signalled {
@@ -121,44 +153,128 @@ impl Signalled {
         let (Some(ours), Some(theirs)) = (&ours, &theirs) else {
             return ours.or(theirs);
         };
-        let later = match theirs.region_ms > ours.region_ms {
+        let later = |is: bool| match is {
             true => theirs,
             false => ours,
         };
-        Some(Self {
-            region: later.region.clone(),
-            region_ms: later.region_ms,
+        let region = later(theirs.region_ms > ours.region_ms);
+        let tcf = later((theirs.tcf_ms, theirs.tcf != 0) > (ours.tcf_ms, ours.tcf != 0));
+        let newer = (theirs.categories_ms, theirs.categories != 0);
+        let categories = later(newer > (ours.categories_ms, ours.categories != 0));
+        let mut joined = Self {
+            region: region.region.clone(),
+            region_ms: region.region_ms,
             gpc_since_ms: ours.gpc_since_ms.max(theirs.gpc_since_ms),
-            tcf: later.tcf,
-            categories: later.categories,
-        })
+            tcf: tcf.tcf,
+            tcf_ms: tcf.tcf_ms,
+            tcf_before: Vec::new(),
+            categories: categories.categories,
+            categories_ms: categories.categories_ms,
+            categories_late: categories.categories_late,
+        };
+        for side in [ours, theirs] {
+            for hash in [side.tcf].iter().chain(&side.tcf_before) {
+                joined.know(*hash);
+            }
+        }
+        Some(joined)
     }
 
-    /// Takes note of signals and says what they decide, given what is decided already.
+    /// Takes note of signals and says what they decide, given what holds of the person
+    /// already, whichever of their profiles said it.
     pub fn take(
         &mut self,
         signals: &Signals,
         time_ms: i64,
-        held: &Decisions,
+        held: Held<'_>,
         purposes: &Purposes,
     ) -> Vec<(String, Decision)> {
         if let Some(region) = &signals.region {
             self.be_in(region, time_ms);
         }
         let mut decisions = Vec::new();
-        if let Some(tcf) = &signals.tcf
-            && replaced(&mut self.tcf, &tcf.raw)
-        {
-            decisions.extend(by_tcf(tcf, TCF, time_ms, purposes));
+        if let Some(tcf) = &signals.tcf {
+            decisions.extend(self.by_string(tcf, time_ms, held, purposes));
         }
-        if !signals.categories.is_empty() && replaced(&mut self.categories, &signals.categories) {
+        if !signals.categories.is_empty() && self.is_new_choice(&signals.categories, time_ms) {
             decisions.extend(self.by_categories(&signals.categories, time_ms, purposes));
         }
+        let held = held.decisions;
         // Last, for of two decisions of one moment the later is held.
         if signals.gpc {
             decisions.extend(self.by_gpc(time_ms, held, purposes));
         }
         decisions
+    }
+
+    /// A string that was seen before says nothing new, but for what it refuses and a
+    /// string has granted since: then one device says no and another yes, or the person
+    /// took back within a day what they had granted, which makes the same string again.
+    fn by_string(
+        &mut self,
+        tcf: &Tcf,
+        time_ms: i64,
+        held: Held<'_>,
+        purposes: &Purposes,
+    ) -> Vec<(String, Decision)> {
+        let hash = hash_of(&tcf.raw);
+        let known = held.signalled;
+        let seen = match () {
+            () if self.tcf == hash => Seen::Last,
+            () if self.tcf_before.contains(&hash) => Seen::Before,
+            () if known.is_some_and(|k| k.tcf == hash || k.tcf_before.contains(&hash)) => {
+                Seen::Before
+            }
+            () => Seen::Never,
+        };
+        match time_ms < self.tcf_ms {
+            // It came late, after one that is newer.
+            true => self.know(hash),
+            false if seen != Seen::Last => {
+                let before = std::mem::replace(&mut self.tcf, hash);
+                self.tcf_ms = time_ms;
+                self.tcf_before.retain(|known| *known != hash);
+                self.know(before);
+            }
+            false => {}
+        }
+        let mut decisions = match seen {
+            Seen::Last => Vec::new(),
+            Seen::Never | Seen::Before => by_tcf(tcf, TCF, time_ms, purposes),
+        };
+        if seen == Seen::Before {
+            decisions.retain(|(purpose, decision)| {
+                let held = held.decisions.get(purpose);
+                let by_string = held.filter(|held| held.granted && held.source == TCF);
+                !decision.granted && by_string.is_some_and(|held| held.gives_way_to(decision))
+            });
+        }
+        decisions
+    }
+
+    /// Notes a string as one that was seen before the last.
+    fn know(&mut self, hash: u64) {
+        if hash != 0 && hash != self.tcf && !self.tcf_before.contains(&hash) {
+            self.tcf_before.insert(0, hash);
+            self.tcf_before.truncate(STRINGS_KNOWN_MAX);
+        }
+    }
+
+    /// Whether a consent manager's choices are others than it sent last, or, where they
+    /// came late, than came late last. Going back to former ones is a choice too: they
+    /// bear no date, so that it looks the same again.
+    fn is_new_choice(&mut self, categories: &[(String, bool)], time_ms: i64) -> bool {
+        let hash = hash_of(categories);
+        if time_ms < self.categories_ms {
+            return hash != self.categories
+                && std::mem::replace(&mut self.categories_late, hash) != hash;
+        }
+        if self.categories == hash {
+            return false;
+        }
+        self.categories = hash;
+        self.categories_ms = time_ms;
+        true
     }
 
     /// Of the same place the time is noted once a day only, so that not every message is
@@ -252,12 +368,11 @@ pub fn by_tcf(
         .collect()
 }
 
-/// Whether this is another than was seen last, which it now is.
-fn replaced(seen: &mut u64, new: &(impl Hash + ?Sized)) -> bool {
+/// Never 0, which stands for none.
+fn hash_of(signal: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = FxHasher::default();
-    new.hash(&mut hasher);
-    let new = hasher.finish().max(1);
-    std::mem::replace(seen, new) != new
+    signal.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 #[cfg(test)]
@@ -270,6 +385,14 @@ mod tests {
             granted,
             time_ms,
             ..Decision::default()
+        }
+    }
+
+    /// As a record does.
+    fn decide(held: &mut Decisions, purpose: String, decision: Decision) {
+        let holds = held.get(&purpose);
+        if holds.is_none_or(|holds| holds.gives_way_to(&decision)) {
+            held.insert(purpose, decision);
         }
     }
 
@@ -286,8 +409,12 @@ mod tests {
         for (at, signals, purpose) in steps {
             match signals {
                 Some(signals) => {
-                    for (purpose, decision) in signalled.take(signals, at, &held, &purposes) {
-                        held.insert(purpose, decision);
+                    let known = Held {
+                        decisions: &held,
+                        signalled: None,
+                    };
+                    for (purpose, decision) in signalled.take(signals, at, known, &purposes) {
+                        decide(&mut held, purpose, decision);
                     }
                 }
                 None => {
@@ -349,6 +476,124 @@ mod tests {
         );
     }
 
+    /// A string as FIRST_THREE that grants none of the IAB's purposes.
+    fn none() -> String {
+        format!("{}AAAAAAAAAAAAAAAAAA", "COvFyGBOvFyGBAbAAAENAP")
+    }
+
+    fn string(raw: &str) -> Signals {
+        Signals {
+            tcf: Some(Tcf::decode(raw).unwrap()),
+            ..Signals::default()
+        }
+    }
+
+    /// Sends strings in the order they come in, with a decision by hand in between.
+    fn strings(rows: &[(i64, &str)]) -> String {
+        let purposes = purposes();
+        let (mut signalled, mut held) = (Signalled::default(), Decisions::new());
+        let mut count = 0;
+        for (time_ms, sent) in rows {
+            if *sent == "withdrawn" {
+                decide(&mut held, "measured".to_owned(), decided(false, *time_ms));
+                continue;
+            }
+            let known = Held {
+                decisions: &held,
+                signalled: None,
+            };
+            let decisions = signalled.take(&string(sent), *time_ms, known, &purposes);
+            count += decisions.len();
+            for (purpose, decision) in decisions {
+                decide(&mut held, purpose, decision);
+            }
+        }
+        let measured = &held["measured"];
+        let sign = if measured.granted { "+" } else { "-" };
+        format!("{sign}{} {count}", measured.time_ms)
+    }
+
+    #[test]
+    fn a_string_that_was_seen_before_grants_nothing_again() {
+        let none = &none()[..];
+        let rows: [(&[(i64, &str)], &str); 6] = [
+            // Each string speaks of four purposes.
+            (&[(10, FIRST_THREE), (20, none)], "-20 8"),
+            (&[(10, none), (20, FIRST_THREE)], "+20 8"),
+            // A withdrawal outlives the same string from another device, or come late.
+            (
+                &[
+                    (10, FIRST_THREE),
+                    (20, "withdrawn"),
+                    (5, none),
+                    (30, FIRST_THREE),
+                ],
+                "-20 8",
+            ),
+            (
+                &[
+                    (10, FIRST_THREE),
+                    (12, none),
+                    (20, "withdrawn"),
+                    (30, FIRST_THREE),
+                ],
+                "-20 8",
+            ),
+            // Two devices that say different things: the stricter holds, and is not
+            // recorded over and over.
+            (
+                &[
+                    (10, none),
+                    (20, FIRST_THREE),
+                    (30, none),
+                    (40, FIRST_THREE),
+                    (50, none),
+                    (60, FIRST_THREE),
+                ],
+                "-30 9",
+            ),
+            // Late ones are recorded once.
+            (
+                &[(10, FIRST_THREE), (5, none), (6, none), (7, none)],
+                "+10 8",
+            ),
+        ];
+        for (number, (rows, expected)) in rows.into_iter().enumerate() {
+            assert_eq!(strings(rows), expected, "row {number}");
+        }
+    }
+
+    #[test]
+    fn profiles_that_are_one_know_each_others_strings() {
+        let purposes = purposes();
+        let mut sides = [Signalled::default(), Signalled::default()];
+        let mut held = Decisions::new();
+        let nothing = Held {
+            decisions: &Decisions::new(),
+            signalled: None,
+        };
+        for (purpose, decision) in sides[0].take(&string(FIRST_THREE), 10, nothing, &purposes) {
+            held.insert(purpose, decision);
+        }
+        let elsewhere = Signals {
+            region: Region::parse("AT").ok(),
+            ..Signals::default()
+        };
+        sides[1].take(&elsewhere, 20, nothing, &purposes);
+        held.insert("measured".to_owned(), decided(false, 30));
+        let [ours, theirs] = sides;
+        let person = Signalled::joined(Some(ours), Some(theirs.clone())).unwrap();
+        assert_eq!(person.region, "AT");
+        let known = Held {
+            decisions: &held,
+            signalled: Some(&person),
+        };
+        for mut side in [person.clone(), theirs] {
+            let again = side.take(&string(FIRST_THREE), 40, known, &purposes);
+            assert_eq!(again, [], "after a merge, from either side");
+        }
+    }
+
     #[test]
     fn categories_decide_about_purposes_of_their_name() {
         let sent = Signals {
@@ -356,9 +601,15 @@ mod tests {
             ..Signals::default()
         };
         assert_eq!(
-            after(&[(10, sent.clone()), (20, sent)], &[]),
+            after(&[(10, sent.clone()), (20, sent.clone())], &[]),
             "+analytics@10"
         );
+        let other = Signals {
+            categories: vec![("analytics".into(), false)],
+            ..Signals::default()
+        };
+        let back = [(10, sent.clone()), (20, other), (30, sent)];
+        assert_eq!(after(&back, &[]), "+analytics@30");
     }
 
     #[test]
@@ -369,7 +620,11 @@ mod tests {
         };
         let mut signalled = Signalled::default();
         for (time_ms, region) in [(10, "AT"), (30, "US-CA"), (20, "DE")] {
-            signalled.take(&at(region), time_ms, &Decisions::new(), &purposes());
+            let held = Held {
+                decisions: &Decisions::new(),
+                signalled: None,
+            };
+            signalled.take(&at(region), time_ms, held, &purposes());
         }
         assert_eq!(
             (signalled.region.as_str(), signalled.region_ms),

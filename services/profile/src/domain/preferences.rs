@@ -42,13 +42,23 @@ impl Preferences {
         Level::try_from(self.level).unwrap_or(Level::Nothing)
     }
 
-    /// Of two that one person told, the later counts.
-    pub fn later(ours: Option<Self>, theirs: Option<Self>) -> Option<Self> {
-        match (ours, theirs) {
-            (Some(ours), Some(theirs)) if theirs.time_ms > ours.time_ms => Some(theirs),
-            (Some(ours), _) => Some(ours),
-            (None, theirs) => theirs,
+    /// Of two that one person told, the later counts; found to be of one person at
+    /// `merge_ms`. How personal it may get is a matter of consent: what was wanted of it
+    /// before that gives way to the stricter, and what is wanted after it counts.
+    pub fn joined(ours: Option<Self>, theirs: Option<Self>, merge_ms: i64) -> Option<Self> {
+        let (Some(ours), Some(theirs)) = (&ours, &theirs) else {
+            return ours.or(theirs);
+        };
+        let (later, earlier) = match theirs.time_ms > ours.time_ms {
+            true => (theirs, ours),
+            false => (ours, theirs),
+        };
+        let mut joined = later.clone();
+        if later.time_ms <= merge_ms {
+            let strictest = later.level_held().max(earlier.level_held());
+            joined.level = strictest.into();
         }
+        Some(joined)
     }
 }
 
@@ -57,21 +67,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_wishes_the_later_counts() {
-        let at = |time_ms| {
+    fn of_two_wishes_the_later_counts_and_of_two_levels_the_stricter_until_they_were_one() {
+        use Level::{Context, Full, Nothing};
+        let at = |time_ms, level: Level| {
             Some(Preferences {
                 time_ms,
+                level: level.into(),
                 ..Preferences::default()
             })
         };
         for (ours, theirs, expected) in [
-            (at(1), at(2), at(2)),
-            (at(2), at(1), at(2)),
-            (None, at(1), at(1)),
-            (at(1), None, at(1)),
+            (at(1, Full), at(2, Full), at(2, Full)),
+            (at(2, Full), at(1, Full), at(2, Full)),
+            (None, at(1, Context), at(1, Context)),
+            (at(1, Nothing), None, at(1, Nothing)),
             (None, None, None),
+            (at(1, Nothing), at(2, Full), at(2, Nothing)),
+            (at(2, Full), at(1, Context), at(2, Context)),
+            (at(1, Context), at(5, Nothing), at(5, Nothing)),
+            // Wanted after the two were one.
+            (at(1, Nothing), at(11, Full), at(11, Full)),
+            (at(11, Context), at(2, Nothing), at(11, Context)),
         ] {
-            assert_eq!(Preferences::later(ours, theirs), expected);
+            assert_eq!(Preferences::joined(ours, theirs, 10), expected);
         }
     }
 

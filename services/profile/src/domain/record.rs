@@ -251,12 +251,14 @@ impl Record {
 
     /// Takes over what another record of the same person knows, found to be so at
     /// `merge_ms`: consents by the most restrictive of what was decided until then, or by
-    /// what was decided later; the latest preferences; of groups, the latest traits. A person's own traits are
-    /// folded by their strategies instead.
+    /// what was decided later; the latest preferences, with the level by the same rule; of
+    /// groups, the latest traits. A person's own traits are folded by their strategies
+    /// instead.
     pub fn absorb(&mut self, other: Record, merge_ms: i64) {
         consent::absorb(&mut self.consents, other.consents, merge_ms);
         self.signalled = Signalled::joined(self.signalled.take(), other.signalled);
-        self.preferences = Preferences::later(self.preferences.take(), other.preferences);
+        self.preferences =
+            Preferences::joined(self.preferences.take(), other.preferences, merge_ms);
         for (group_id, theirs) in other.groups {
             let ours = self.groups.entry(group_id).or_default();
             absorb_traits(&mut ours.traits, theirs.traits);

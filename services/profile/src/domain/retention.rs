@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
+use super::{Owner, ProfileId};
+
 /// The class of events whose type names none.
 pub const EVENTS: &str = "events";
 /// Ids of messages that are no events, by which they are known again.
@@ -11,18 +13,30 @@ pub const MESSAGES: &str = "messages";
 pub const TRAIT_HISTORY: &str = "trait_history";
 /// Entries of the audit log.
 pub const AUDIT: &str = "audit";
+/// Decisions about consent that others have taken the place of.
+pub const CONSENT_HISTORY: &str = "consent_history";
 /// People without a customer's identifier of whom nothing was heard since.
 pub const ANONYMOUS_PROFILES: &str = "anonymous_profiles";
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Days by class. What has no class here is kept as long as its profile.
+/// Who used data by consent has to be able to show it (article 7(1) of the GDPR) while
+/// they may be called to account, and no longer (article 5(1)(e)). Five years is the
+/// longest that we know a law to ask for: § 7a of Germany's UWG, for advertising by
+/// telephone. What California asks for (11 CCR § 7101) is two.
+const CONSENT_HISTORY_DAYS: NonZeroU16 = NonZeroU16::new(5 * 365 + 2).unwrap();
+
+/// Days by class. What has no class here is kept as long as its profile, but for
+/// decisions that hold no longer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Classes(BTreeMap<String, NonZeroU16>);
 
 impl Classes {
     pub fn new(days: &BTreeMap<String, NonZeroU16>) -> Self {
-        Self(days.clone())
+        let mut days = days.clone();
+        let consents = days.entry(CONSENT_HISTORY.to_owned());
+        consents.or_insert(CONSENT_HISTORY_DAYS);
+        Self(days)
     }
 
     /// Whether there is such a class: one that has days, or one that everybody has.
@@ -112,8 +126,41 @@ pub fn of_traits<'a>(
         .collect()
 }
 
+/// Finds decisions whose place another had taken before a moment, among those from before
+/// it: all but the newest of each purpose, for every profile they came by, because a
+/// merge can be undone. The newest holds still, or did at that moment.
+#[derive(Debug)]
+pub struct Superseded<P> {
+    person: Option<ProfileId>,
+    /// By whose it is and the purpose.
+    newest: BTreeMap<(ProfileId, String), P>,
+}
+
+impl<P> Default for Superseded<P> {
+    fn default() -> Self {
+        Self {
+            person: None,
+            newest: BTreeMap::new(),
+        }
+    }
+}
+
+impl<P> Superseded<P> {
+    /// Takes a person's decisions, the oldest first, one person after the other. Says
+    /// where the one lies whose place this one took.
+    pub fn take(&mut self, owner: Owner, purpose: String, place: P) -> Option<P> {
+        if self.person != Some(owner.profile_id) {
+            self.person = Some(owner.profile_id);
+            self.newest.clear();
+        }
+        self.newest.insert((owner.origin_id, purpose), place)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr as _;
+
     use super::*;
 
     const NOW: i64 = 1_000 * DAY_MS;
@@ -152,8 +199,46 @@ mod tests {
     }
 
     #[test]
+    fn decisions_are_superseded_by_later_ones_about_the_same_of_the_same() {
+        let [ann, bob, part] =
+            [1, 2, 3].map(|n| ProfileId::from_str(&uuid::Uuid::from_u128(n).to_string()).unwrap());
+        let of = |profile_id, origin_id| Owner {
+            profile_id,
+            origin_id,
+        };
+        let rows = [
+            (of(ann, ann), "ads", None),
+            (of(ann, ann), "analytics", None),
+            // A merge may be undone: what came by another stays beside it.
+            (of(ann, part), "ads", None),
+            (of(ann, ann), "ads", Some(0)),
+            (of(ann, part), "ads", Some(2)),
+            (of(bob, bob), "ads", None),
+            (of(bob, bob), "ads", Some(5)),
+        ];
+        let mut superseded = Superseded::default();
+        for (number, (owner, purpose, expected)) in rows.into_iter().enumerate() {
+            let found = superseded.take(owner, purpose.to_owned(), number);
+            assert_eq!(found, expected, "row {number}");
+        }
+    }
+
+    #[test]
+    fn decisions_that_hold_no_longer_have_days_unless_others_are_set() {
+        let days = |set: &[(&str, u16)]| {
+            let set = set.iter();
+            let set = set.map(|(name, days)| ((*name).to_owned(), NonZeroU16::new(*days).unwrap()));
+            let cutoff = Classes::new(&set.collect()).cutoff_ms(CONSENT_HISTORY, 0);
+            cutoff.map(|ms| -ms / DAY_MS)
+        };
+        assert_eq!(days(&[]), Some(1_827));
+        assert_eq!(days(&[("events", 30)]), Some(1_827));
+        assert_eq!(days(&[("consent_history", 90)]), Some(90));
+    }
+
+    #[test]
     fn what_has_no_days_is_kept() {
-        let none = Classes::default();
+        let none = Classes::new(&BTreeMap::new());
         assert_eq!(rules(&none, [("search", "searches")], EVENTS, NOW), []);
         assert_eq!(classes().cutoff_ms(MESSAGES, NOW), None);
         let traits = [("city", "searches"), ("name", ""), ("size", "books")];

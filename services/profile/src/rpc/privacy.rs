@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use attune_api::profile::v1::{
     CreatePurposeRequest, DeletePurposeRequest, EraseProfileRequest, Erasure, ExportPart,
-    ExportProfileRequest, GetPreferencesRequest, GetPurposeRequest, ListAuditEntriesRequest,
-    ListAuditEntriesResponse, ListConsentHistoryRequest, ListConsentHistoryResponse,
-    ListMergesRequest, ListMergesResponse, ListPurposesRequest, ListPurposesResponse, Merge,
-    MergeProfilesRequest, Preferences, Purpose, SetConsentStringRequest, SetConsentStringResponse,
+    ExportProfileRequest, GetPreferencesRequest, GetPurposeRequest, HashAddressesRequest,
+    HashAddressesResponse, ListAuditEntriesRequest, ListAuditEntriesResponse,
+    ListConsentHistoryRequest, ListConsentHistoryResponse, ListMergesRequest, ListMergesResponse,
+    ListPurposesRequest, ListPurposesResponse, Merge, MergeProfilesRequest, Preferences, Purpose,
+    RecordAccessRequest, RecordAccessResponse, SetConsentStringRequest, SetConsentStringResponse,
     UnmergeProfilesRequest, UnmergeProfilesResponse, UpdatePreferencesRequest,
     UpdatePurposeRequest, VerifyAuditRequest, VerifyAuditResponse,
     privacy_service_server::PrivacyService,
@@ -285,5 +286,30 @@ impl PrivacyService for Rpc {
             &caller,
             self.0.verify_audit(caller.workspace.as_str()).await,
         )
+    }
+
+    async fn hash_addresses(
+        &self,
+        request: Request<HashAddressesRequest>,
+    ) -> Result<Response<HashAddressesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = convert::addresses(request.get_ref()).map(|addresses| {
+            let keys = self.0.address_keys(caller.workspace.as_str(), addresses);
+            HashAddressesResponse { keys }
+        });
+        answer(&caller, result)
+    }
+
+    async fn record_access(
+        &self,
+        request: Request<RecordAccessRequest>,
+    ) -> Result<Response<RecordAccessResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let result = async {
+            let access = convert::record_access(request.into_inner())?;
+            self.seen(&caller, access).await?;
+            Ok(RecordAccessResponse {})
+        };
+        answer(&caller, result.await)
     }
 }

@@ -146,9 +146,16 @@ impl SegmentService for Rpc {
         request: Request<EstimateSegmentRequest>,
     ) -> Result<Response<EstimateSegmentResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let workspace = caller.workspace.as_str().into();
-        let estimate = self.0.estimate(&workspace, request.into_inner()).await;
-        answer(&caller, estimate)
+        let result = async {
+            let workspace = caller.workspace.as_str().into();
+            let estimate = self.0.estimate(&workspace, request.into_inner()).await?;
+            // What holds of few people is told of them, in how many there are.
+            let count = usize::try_from(estimate.size).unwrap_or(usize::MAX);
+            self.seen(&caller, Access::of_many("EstimateSegment", count))
+                .await?;
+            Ok(estimate)
+        };
+        answer(&caller, result.await)
     }
 
     async fn list_segment_sizes(

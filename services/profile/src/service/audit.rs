@@ -3,7 +3,7 @@
 //! services read to serve customers is not recorded. Entries that wait are appended
 //! together, in one write.
 
-use std::{collections::BTreeMap, fmt::Display, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, sync::Arc};
 
 use attune_api::{
     profile::v1::{AuditEntry, ListAuditEntriesResponse, VerifyAuditResponse},
@@ -21,7 +21,7 @@ use crate::{
         ProfileId,
         audit::{self, Entry, Link},
     },
-    store::{self, audit as stored, profiles},
+    store::{self, audit as stored, erasure, profiles},
 };
 
 /// Entries read at once.
@@ -32,16 +32,16 @@ const ATTEMPTS_MAX: usize = 3;
 /// An access to personal data, as a use case knows it.
 #[derive(Debug, Clone)]
 pub struct Access {
-    action: &'static str,
+    action: Cow<'static, str>,
     profile_id: String,
     detail: String,
 }
 
 impl Access {
     /// To one person's data. `action` is the method: `GetProfile`.
-    pub fn of(action: &'static str, profile_id: impl ToString) -> Self {
+    pub fn of(action: impl Into<Cow<'static, str>>, profile_id: impl ToString) -> Self {
         Self {
-            action,
+            action: action.into(),
             profile_id: profile_id.to_string(),
             detail: String::new(),
         }
@@ -50,7 +50,7 @@ impl Access {
     /// To a list of people.
     pub fn of_many(action: &'static str, count: usize) -> Self {
         Self {
-            action,
+            action: action.into(),
             profile_id: String::new(),
             detail: format!("{count} profiles"),
         }
@@ -59,7 +59,7 @@ impl Access {
     /// To people in a segment that there is.
     pub fn of_members(action: &'static str, segment_id: &str, count: impl Display) -> Self {
         Self {
-            action,
+            action: action.into(),
             profile_id: String::new(),
             detail: format!("{count} profiles of {segment_id}"),
         }
@@ -76,7 +76,7 @@ impl Access {
         audit::Access {
             time_ms: now_ms(),
             actor: actor.to_owned(),
-            action: self.action.to_owned(),
+            action: self.action.into_owned(),
             profile_id: self.profile_id,
             request_id: request_id.to_owned(),
             detail: self.detail,
@@ -194,7 +194,18 @@ impl Service {
     ) -> Result<(Vec<Entry>, bool), Error> {
         let database = &self.shared.database;
         let ids = match asked.profile_id {
-            Some(id) => profiles::one_person(database, workspace, id).await?,
+            Some(id) => {
+                let mut ids = profiles::one_person(database, workspace, id).await?;
+                // Of somebody who was erased, whichever of their ids is asked for.
+                let erased = erasure::erased_with(database, workspace, id).await?;
+                ids.extend(
+                    erased
+                        .into_iter()
+                        .filter(|id| !ids.contains(id))
+                        .collect::<Vec<_>>(),
+                );
+                ids
+            }
             None => Vec::new(),
         };
         let before = asked.before.unwrap_or(i64::MAX);

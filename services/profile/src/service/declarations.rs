@@ -66,6 +66,7 @@ impl Declarations {
                 (Arc::new(segments), Arc::new(derived))
             }
         };
+        let purposes = purposes.with_conclusions(&derived);
         Ok(Self {
             revision,
             purposes,

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use super::{
-    Service, Shared,
+    Service, Shared, addresses,
     audit::{self, Access},
 };
 use crate::{
@@ -117,6 +117,7 @@ async fn write(shared: &Shared, tx: &mut Tx, asked: &Asked) -> Result<Done, Erro
     let living = standing.merged_into.unwrap_or(standing.profile_id);
     let profile_ids = erasure::one_person(tx, &workspace, living).await?;
     let event_count = erasure::event_count(tx, &workspace, &profile_ids).await?;
+    let address_keys = addresses::of_person(shared, tx, &workspace, living).await?;
     let access = Access::of("EraseProfile", living).saying(&asked.reason);
     let entry = audit::append(tx, &asked.caller, access).await?;
     shared.codec.destroy(tx, &workspace, &profile_ids).await?;
@@ -133,7 +134,10 @@ async fn write(shared: &Shared, tx: &mut Tx, asked: &Asked) -> Result<Done, Erro
     let profile_ids = erasure.profile_ids.clone();
     let telling = Telling {
         profile_id: living,
-        told: Told::Erased { profile_ids },
+        told: Told::Erased {
+            profile_ids,
+            address_keys,
+        },
         origin: 0,
     };
     outbox::tell(tx, &workspace, &asked.traceparent, &telling).await?;

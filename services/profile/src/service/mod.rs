@@ -1,6 +1,7 @@
 //! The use cases of the profile service. Each begins with valid input and ends with an
 //! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
 
+mod addresses;
 pub mod audiences;
 pub mod audit;
 pub mod backfill;

@@ -116,6 +116,8 @@ impl Service {
 
 fn profile(row: &ProfileRow) -> Profile {
     let record = &row.record;
+    let signalled = record.signalled.clone().unwrap_or_default();
+    let of_any = |ms| (ms != 0).then(|| from_ms(ms));
     Profile {
         profile_id: row.profile_id.to_string(),
         traits: Some(record.current_traits()),
@@ -139,6 +141,9 @@ fn profile(row: &ProfileRow) -> Profile {
                 traits: Some(group.current_traits()),
             })
             .collect(),
+        region: signalled.region,
+        region_time: of_any(signalled.region_ms),
+        gpc_time: of_any(signalled.gpc_since_ms),
         create_time: Some(from_ms(row.create_ms)),
         update_time: Some(from_ms(row.update_ms)),
         ..Profile::default()

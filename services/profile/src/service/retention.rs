@@ -29,6 +29,7 @@ use crate::{
     },
 };
 
+mod decisions;
 #[cfg(test)]
 mod tests;
 
@@ -130,6 +131,7 @@ struct Keep<'a> {
     traits: Arc<BTreeMap<String, i64>>,
     messages_ms: Option<i64>,
     audit_ms: Option<i64>,
+    consents_ms: Option<i64>,
     anonymous_ms: Option<i64>,
 }
 
@@ -165,6 +167,7 @@ impl<'a> Keep<'a> {
             )),
             messages_ms: at(retention::MESSAGES),
             audit_ms: at(retention::AUDIT),
+            consents_ms: at(retention::CONSENT_HISTORY),
             anonymous_ms: at(retention::ANONYMOUS_PROFILES),
             workspace,
             service,
@@ -203,6 +206,7 @@ impl<'a> Keep<'a> {
                 self.drop_rows(table, &people, rule).await?;
             }
         }
+        self.drop_decisions(&people).await?;
         self.drop_traits(&people).await
     }
 

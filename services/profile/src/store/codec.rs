@@ -66,6 +66,7 @@ impl Codec {
         Seals {
             identities: index.of(workspace, "identity"),
             messages: index.of(workspace, "message"),
+            addresses: index.of(workspace, "address"),
             keys: self.0.none(workspace),
             ring: self.0.clone(),
         }
@@ -121,6 +122,7 @@ pub struct Seals {
     keys: Keys,
     identities: IndexOf,
     messages: IndexOf,
+    addresses: IndexOf,
 }
 
 impl fmt::Debug for Seals {
@@ -234,6 +236,12 @@ impl Seals {
         let key = std::str::from_utf8(&plain).ok();
         key.and_then(Identity::from_key)
             .ok_or_else(|| broken(0, "a stored identity", "other text"))
+    }
+
+    /// What an address is known by outside: another hash than that of the identifier, so
+    /// that who has the one cannot look up the other.
+    pub fn address_key(&self, address: &Identity) -> String {
+        self.addresses.hash(address.key())
     }
 
     /// What a message is known again by: senders put what they like into its id.

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use attune_storage::{Database, Error, Insert, Kind, Tx, args};
+use attune_storage::{Database, Error, Insert, Kind, Row, Tx, args};
 use bytes::Bytes;
 
 use super::{
     Turn,
     codec::{self, Codec, Seals},
     kept::{Kept, KeptRow, kept_columns},
+    profiles::texts,
     timeline::Place,
 };
-use crate::domain::{ProfileId, consent::Decision, outcome::DecisionRow};
+use crate::domain::{Owner, ProfileId, consent::Decision, outcome::DecisionRow};
 
 /// A decision and what it is about, as the history keeps it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -75,6 +76,102 @@ pub async fn at(
         .zip(owners)
         .map(|(row, owner)| seals.decision(owner, &row.get::<Bytes>(1)?))
         .collect()
+}
+
+/// A decision without what it says.
+#[derive(Debug, Clone)]
+pub struct OldDecision {
+    pub owner: Owner,
+    pub purpose: String,
+    pub place: Place,
+}
+
+/// Where a page of some people's old decisions ended.
+#[derive(Debug, Clone)]
+pub struct OldPlace {
+    profile_id: String,
+    place: Place,
+}
+
+/// Decisions of some people from before a moment, each person's oldest first; and where
+/// the next page begins, if this one is full.
+pub async fn old(
+    database: &Database,
+    codec: &Codec,
+    workspace: &str,
+    people: &[ProfileId],
+    before_ms: i64,
+    after: Option<&OldPlace>,
+    limit: i64,
+) -> Result<(Vec<OldDecision>, Option<OldPlace>), Error> {
+    const OLD: &str = "select origin_id, profile_id, time_ms, sequence, decision \
+         from consent_history where workspace = $1 and profile_id in list($2) \
+         and time_ms < $3 and (profile_id, time_ms, sequence) > ($4, $5, $6) \
+         order by profile_id, time_ms, sequence limit $7";
+    let (id, place) = match after {
+        Some(after) => (after.profile_id.as_str(), after.place),
+        None => ("", Place::BEFORE_ALL),
+    };
+    let (time_ms, sequence) = (place.time_ms, place.sequence);
+    let args = args![
+        workspace,
+        texts(people),
+        before_ms,
+        id,
+        time_ms,
+        sequence,
+        limit
+    ];
+    let rows = database.fetch_all(OLD, args).await?;
+    let place = |row: &Row| {
+        Ok::<_, Error>(Place {
+            time_ms: row.get(2)?,
+            sequence: row.get(3)?,
+        })
+    };
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
+    let last = rows.last().filter(|_| is_full);
+    let next = last
+        .map(|row| {
+            Ok::<_, Error>(OldPlace {
+                profile_id: row.get(1)?,
+                place: place(row)?,
+            })
+        })
+        .transpose()?;
+    let (owned, seals) = codec::owned(database, codec, workspace, &rows).await?;
+    let old = owned.into_iter().map(|(origin_id, row)| {
+        Ok(OldDecision {
+            owner: Owner {
+                profile_id: codec::profile_id(row, 1)?,
+                origin_id,
+            },
+            purpose: seals.decision(origin_id, &row.get::<Bytes>(4)?)?.purpose,
+            place: place(row)?,
+        })
+    });
+    Ok((old.collect::<Result<_, Error>>()?, next))
+}
+
+/// Drops decisions. Those that belong to somebody else by now stay.
+pub async fn remove(
+    tx: &mut Tx,
+    workspace: &str,
+    decisions: &[(ProfileId, Place)],
+) -> Result<u64, Error> {
+    const REMOVE: &str = "delete from consent_history where workspace = $1 \
+         and profile_id = $2 and time_ms = $3 and sequence = $4";
+    let mut removed = 0;
+    for (profile_id, place) in decisions {
+        let args = args![
+            workspace,
+            profile_id.to_string(),
+            place.time_ms,
+            place.sequence
+        ];
+        removed += tx.execute(REMOVE, args).await?;
+    }
+    Ok(removed)
 }
 
 /// Decisions before a place, newest first.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use attune_storage::{Error, Insert, Kind, Tx, args};
+use attune_storage::{Database, Error, Insert, Kind, Tx, args};
 
 use super::{codec, merges, profiles::texts};
 use crate::domain::ProfileId;
@@ -112,6 +112,21 @@ const OF: &str = "select e.erasure_id, e.time_ms, e.event_count, e.audit_hash \
      where p.workspace = $1 and p.profile_id = $2";
 const IDS: &str = "select profile_id from erased_profiles \
      where workspace = $1 and erasure_id = $2 order by place";
+
+/// The ids that were erased together with one, itself included; none where it was not
+/// erased.
+pub async fn erased_with(
+    database: &Database,
+    workspace: &str,
+    profile_id: ProfileId,
+) -> Result<Vec<String>, Error> {
+    const WITH: &str = "select o.profile_id from erased_profiles p join erased_profiles o \
+         on o.workspace = p.workspace and o.erasure_id = p.erasure_id \
+         where p.workspace = $1 and p.profile_id = $2 order by o.place limit 1000";
+    let args = args![workspace, profile_id.to_string()];
+    let rows = database.fetch_all(WITH, args).await?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
 
 /// The erasure that took an id away, if one did.
 pub async fn of(

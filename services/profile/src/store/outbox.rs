@@ -84,8 +84,12 @@ fn entry(profile_id: String, traceparent: String, told: &Told) -> Bytes {
             profile_id,
             merged_profile_id: merged.to_string(),
         }),
-        Told::Erased { profile_ids } => Change::ProfileErased(ProfileErased {
+        Told::Erased {
+            profile_ids,
+            address_keys,
+        } => Change::ProfileErased(ProfileErased {
             profile_ids: profile_ids.iter().map(ToString::to_string).collect(),
+            address_keys: address_keys.clone(),
         }),
         Told::Segment {
             segment_id,

@@ -328,6 +328,13 @@ pub struct Place {
     pub sequence: i64,
 }
 
+impl Place {
+    pub const BEFORE_ALL: Self = Self {
+        time_ms: i64::MIN,
+        sequence: i64::MIN,
+    };
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
     #[default]

@@ -6,6 +6,7 @@ use attune_api::rules::v1::{
     GetReportRequest, ListDecisionsRequest, ListDecisionsResponse, Report, SimulateRequest,
     SimulateResponse, analysis_service_server::AnalysisService,
 };
+use attune_events::{Access, AccessRecord};
 use attune_rpc::Caller;
 use tonic::{Request, Response, Status};
 
@@ -18,6 +19,8 @@ use crate::{
 pub struct LookingBack {
     pub analysis: Arc<Analysis>,
     pub simulator: Arc<Simulator>,
+    /// Where it is written who looked at whose decisions.
+    pub record: Arc<AccessRecord>,
 }
 
 #[tonic::async_trait]
@@ -28,10 +31,22 @@ impl AnalysisService for LookingBack {
     ) -> Result<Response<ListDecisionsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        answer(
-            &caller,
-            self.analysis.list(&caller.workspace, request).await,
-        )
+        let listed = self.analysis.list(&caller.workspace, request.clone()).await;
+        let listed = listed.map_err(|error| error.into_status(&caller))?;
+        // Of one person where one was asked for, and is somebody.
+        let decisions = &listed.decisions;
+        let one = decisions
+            .first()
+            .map(|decision| decision.profile_id.clone());
+        let access = Access {
+            action: "ListDecisions",
+            profile_id: one
+                .filter(|id| *id == request.profile_id)
+                .unwrap_or_default(),
+            detail: format!("{} decisions", decisions.len()),
+        };
+        self.record.looked(&caller, access).await?;
+        Ok(Response::new(listed))
     }
 
     async fn simulate(
@@ -40,7 +55,15 @@ impl AnalysisService for LookingBack {
     ) -> Result<Response<SimulateResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        answer(&caller, self.simulator.simulate(&caller, request).await)
+        let simulated = self.simulator.simulate(&caller, request).await;
+        let simulated = simulated.map_err(|error| error.into_status(&caller))?;
+        let access = Access {
+            action: "Simulate",
+            profile_id: String::new(),
+            detail: format!("{} decisions", simulated.decision_count),
+        };
+        self.record.looked(&caller, access).await?;
+        Ok(Response::new(simulated))
     }
 
     async fn get_report(

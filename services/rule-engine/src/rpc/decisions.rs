@@ -13,6 +13,7 @@ use attune_api::rules::v1::{
     decision_service_server::SERVICE_NAME,
 };
 use attune_errors::Fault;
+use attune_events::{Access, AccessRecord};
 use attune_rpc::{Caller, answer_unary};
 use tokio::task::spawn_blocking;
 use tonic::{
@@ -31,6 +32,8 @@ use crate::{
 pub struct Decisions {
     pub decider: Arc<Decider>,
     pub outcomes: Arc<Outcomes>,
+    /// Where it is written who looked at whose decisions.
+    pub record: Arc<AccessRecord>,
 }
 
 impl NamedService for Decisions {
@@ -57,7 +60,7 @@ impl Service<http::Request<Body>> for Decisions {
                 Ok(answer_unary(request, |request| record(&service.outcomes, request)).await)
             }),
             Some("GetDecision") => Box::pin(async move {
-                Ok(answer_unary(request, |request| get(&service.outcomes, request)).await)
+                Ok(answer_unary(request, |request| get(&service, request)).await)
             }),
             _ => {
                 let unknown = Status::from(Fault::method_unknown(path)).into_http();
@@ -99,13 +102,18 @@ async fn record(
 }
 
 async fn get(
-    outcomes: &Outcomes,
+    service: &Decisions,
     request: Request<GetDecisionRequest>,
 ) -> Result<Response<Decision>, Status> {
     let caller = Caller::of(&request)?;
     let id = &request.get_ref().decision_id;
-    let decision = outcomes.decision(&caller.workspace, id).await;
-    decision
-        .map(Response::new)
-        .map_err(|error| error.into_status(&caller))
+    let decision = service.outcomes.decision(&caller.workspace, id).await;
+    let decision = decision.map_err(|error| error.into_status(&caller))?;
+    let access = Access {
+        action: "GetDecision",
+        profile_id: decision.profile_id.clone(),
+        detail: format!("decision {}", decision.decision_id),
+    };
+    service.record.looked(&caller, access).await?;
+    Ok(Response::new(decision))
 }

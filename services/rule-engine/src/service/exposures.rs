@@ -55,6 +55,9 @@ pub async fn load(database: &Database, workspaces: &Workspaces) -> Result<Known,
         let people = &state.people;
         people.dismissed(&items, &held.profile_id, &held.item_id, held.time_ms);
     }
+    for (workspace, profile_id) in exposures::forgotten(database).await? {
+        workspaces.get_or_add(&workspace).people.forget(&profile_id);
+    }
     note_spent(database, workspaces).await?;
     let mut known = Known {
         newest,
@@ -422,12 +425,13 @@ pub async fn forget(
     profile_id: &str,
 ) -> Result<(), Error> {
     let (name, id): (Arc<str>, Arc<str>) = (workspace.into(), profile_id.into());
+    // First in memory: who records outcomes looks there before and after.
+    workspaces.get_or_add(workspace).people.forget(profile_id);
     database
         .write(move |tx: &mut Tx| {
             let (name, id) = (Arc::clone(&name), Arc::clone(&id));
             Box::pin(async move { exposures::forget(tx, &name, &id).await })
         })
         .await?;
-    workspaces.get_or_add(workspace).people.forget(profile_id);
     Ok(())
 }

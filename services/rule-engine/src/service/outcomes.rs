@@ -47,8 +47,13 @@ impl Outcomes {
             windows: self.windows,
             now_ms,
         };
-        let checked = convert::outcomes::check(outcomes, &taking)?;
+        let mut checked = convert::outcomes::check(outcomes, &taking)?;
         let state = self.workspaces.get_or_add(workspace.as_str());
+        for outcome in &mut checked {
+            if state.people.is_erased(&outcome.profile_id) {
+                outcome.profile_id.clear();
+            }
+        }
         let effects = Arc::new(Effects::of(&state, &checked));
         let checked = Arc::new(checked);
         let inserting = Arc::clone(&checked);
@@ -69,6 +74,12 @@ impl Outcomes {
             }
         }
         exposures::committed(&state, checked.iter().filter(is_new), &spent);
+        // Who was erased meanwhile may have been just before these rows.
+        for outcome in checked.iter() {
+            if state.people.is_erased(&outcome.profile_id) {
+                self.forget(workspace, &outcome.profile_id).await?;
+            }
+        }
         Ok(RecordOutcomesResponse {
             accepted_count: accepted.len() as i32,
             duplicate_count: (checked.len() - accepted.len()) as i32,

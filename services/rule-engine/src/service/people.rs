@@ -13,7 +13,7 @@ use quick_cache::{
     Weighter,
     sync::{Cache, DefaultLifecycle},
 };
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::{
@@ -49,6 +49,8 @@ pub struct People {
     size_max: u64,
     /// Whom a merged profile stands for.
     merged: RwLock<FxHashMap<PersonKey, PersonKey>>,
+    /// Of whom nothing is taken in any more.
+    erased: RwLock<FxHashSet<PersonKey>>,
     /// A history is changed by copying it, so that only one may be at it.
     changing: Mutex<()>,
     is_used: AtomicBool,
@@ -78,6 +80,7 @@ impl People {
             histories,
             size_max,
             merged: RwLock::default(),
+            erased: RwLock::default(),
             changing: Mutex::default(),
             is_used: AtomicBool::new(false),
         }
@@ -173,10 +176,16 @@ impl People {
         }
     }
 
-    /// Nothing is known of this person any more.
+    /// Whether what is told of somebody is to be told of a stranger.
+    pub fn is_erased(&self, profile_id: &str) -> bool {
+        !profile_id.is_empty() && self.erased.read().contains(&person_key(profile_id))
+    }
+
+    /// Nothing is known of this person any more, nor will be.
     pub fn forget(&self, profile_id: &str) {
         let person = person_key(profile_id);
         let _changing = self.changing.lock();
+        self.erased.write().insert(person);
         self.histories.remove(&person);
         let mut merged = self.merged.write();
         merged.retain(|from, to| *from != person && *to != person);
@@ -188,6 +197,9 @@ impl People {
             return;
         }
         let _changing = self.changing.lock();
+        if self.is_erased(profile_id) {
+            return;
+        }
         let person = self.living(person_key(profile_id));
         let mut history = self.held(person);
         change(&mut history);

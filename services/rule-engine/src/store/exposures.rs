@@ -256,10 +256,25 @@ pub async fn forget(tx: &mut Tx, workspace: &str, profile_id: &str) -> Result<()
          where workspace = $1 and (profile_id = $2 or merged_profile_id = $2)";
     const OUTCOMES: &str =
         "update outcomes set profile_id = '' where workspace = $1 and profile_id = $2";
+    const REMEMBER: &str = "insert into erased_people (workspace, profile_id, time_ms) \
+         values ($1, $2, $3) on conflict do nothing";
     for sql in [DISMISSALS, MERGES, OUTCOMES] {
         tx.execute(sql, args![workspace, profile_id]).await?;
     }
-    Ok(())
+    let now_ms = attune_api::time::now_ms();
+    tx.execute(REMEMBER, args![workspace, profile_id, now_ms])
+        .await
+        .map(drop)
+}
+
+/// Workspaces and people that were taken out, those of late.
+pub async fn forgotten(database: &Database) -> Result<Vec<(String, String)>, Error> {
+    const LATELY: &str = "select workspace, profile_id from erased_people \
+         order by time_ms desc limit 1000000";
+    let rows = database.fetch_all(LATELY, args![]).await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 /// What was shown of a rule with a budget, in one of its periods.

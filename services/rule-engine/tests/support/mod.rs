@@ -215,7 +215,10 @@ impl Running {
 
     pub async fn publish_erasure(&self, profile_ids: &[&str]) {
         let ids = profile_ids.iter().map(ToString::to_string).collect();
-        let change = Change::ProfileErased(ProfileErased { profile_ids: ids });
+        let change = Change::ProfileErased(ProfileErased {
+            profile_ids: ids,
+            ..ProfileErased::default()
+        });
         self.publish(
             &self.logs.profile,
             vec![(profile_ids[0].to_owned(), change)],

@@ -167,6 +167,22 @@ impl Derived {
         definitions.map(|definition| &definition.name)
     }
 
+    /// What is judged by something of this, or by what is judged by it.
+    pub fn following(&self, touched: &Touched<'_>) -> impl Iterator<Item = &Name> {
+        let mut open = self.first(touched);
+        let mut reached = open.clone();
+        while let Some(number) = open.pop_first() {
+            let name = self.definition(number).map(|definition| &definition.name);
+            for reader in name.map_or(&[][..], |name| self.readers.of_name(name)) {
+                if reached.insert(*reader) {
+                    open.insert(*reader);
+                }
+            }
+        }
+        let numbers = reached.into_iter();
+        numbers.filter_map(|number| Some(&self.definition(number)?.name))
+    }
+
     /// The way on which something would lead back to itself if this were its expression.
     pub fn cycle_through(&self, name: &Name, expression: &Expression) -> Option<Cycle> {
         order::cycle_through(name, expression, |name| {

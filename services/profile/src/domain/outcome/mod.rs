@@ -79,6 +79,8 @@ pub enum Told {
     Erased {
         /// The living profile, and those that were merged into it.
         profile_ids: Vec<ProfileId>,
+        /// Hashes of the addresses by which they could be written to.
+        address_keys: Vec<String>,
     },
 }
 

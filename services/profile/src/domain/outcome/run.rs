@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::{DecisionRow, Outcome};
 use crate::domain::{
     Owner, ProfileId,
-    consent::{Decision, Signals},
+    consent::{Decision, Held, Signals},
     linking::{Directory, Step},
     people::{People, Stored},
     purposes::Purposes,
@@ -235,13 +235,17 @@ impl Run<'_> {
     fn signal(&mut self, owner: Owner, signals: &Signals, time_ms: i64, outcome: &mut Outcome) {
         let purposes = self.purposes;
         // What holds of the person, whichever of their profiles said it.
-        let held = self.people.record(owner.profile_id);
-        let held = held
-            .map(|record| record.consents.clone())
+        let person = self.people.record(owner.profile_id);
+        let (consents, known) = person
+            .map(|record| (record.consents.clone(), record.signalled.clone()))
             .unwrap_or_default();
+        let held = Held {
+            decisions: &consents,
+            signalled: known.as_ref(),
+        };
         let record = self.people.own(owner);
         let mut signalled = record.signalled.clone().unwrap_or_default();
-        let decisions = signalled.take(signals, time_ms, &held, purposes);
+        let decisions = signalled.take(signals, time_ms, held, purposes);
         let moved = record.signalled.as_ref().map_or("", |s| &s.region) != signalled.region;
         let noted = Some(signalled);
         if record.signalled != noted {

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::{
     Record,
     consent::{ANALYTICS, Decision, PERSONALIZATION, SENSITIVE_DATA, Signals},
+    derive::{Derived, Name, Touched},
     preferences::Level,
     region::Region,
     tcf::Tcf,
@@ -187,6 +188,9 @@ pub struct Purposes {
     learning: PurposeSet,
     /// Traits that need something else than personalization; None is never granted.
     traits: FxHashMap<String, Option<PurposeSet>>,
+    /// What segments and computed traits are judged by besides personalization, where
+    /// they are.
+    conclusions: FxHashMap<Name, PurposeSet>,
     fingerprint: u64,
 }
 
@@ -227,6 +231,7 @@ impl Purposes {
             by_gpc,
             personalization,
             traits: FxHashMap::default(),
+            conclusions: FxHashMap::default(),
             fingerprint: 0,
             default,
             all,
@@ -243,10 +248,57 @@ impl Purposes {
                 purposes.traits.insert(terms.trait_id.to_owned(), needed);
             }
         }
-        let mut half = [0; 8];
-        half.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        purposes.fingerprint = u64::from_le_bytes(half);
+        purposes.fingerprint = short(&hasher);
         purposes
+    }
+
+    /// Knowing what is derived in the workspace, and from what.
+    pub fn with_conclusions(mut self, derived: &Derived) -> Self {
+        for (index, purpose) in self.all.iter().enumerate() {
+            let one = PurposeSet::one(index);
+            // Without personalization nothing of all this is shown anyway.
+            if self.personalization.has_all(one) {
+                continue;
+            }
+            let governed = self.traits.iter().filter(|(_, needed)| {
+                let needed = needed.unwrap_or_default();
+                needed.has_all(one)
+            });
+            let touched = Touched {
+                traits: governed.map(|(id, _)| id.as_str()).collect(),
+                consents: [purpose.id.as_str()].into(),
+                ..Touched::default()
+            };
+            for name in derived.following(&touched) {
+                let by = self.conclusions.entry(name.clone()).or_default();
+                *by = by.or(one);
+            }
+        }
+        let mut conclusions: Vec<_> = self.conclusions.iter().collect();
+        conclusions.sort_unstable_by_key(|(name, _)| *name);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.fingerprint.to_le_bytes());
+        for (name, by) in &conclusions {
+            let (kind, id) = match name {
+                Name::Trait(id) => (0, id),
+                Name::Segment(id) => (1, id),
+            };
+            hasher.update(&[kind]).update(id.as_bytes()).update(&[0]);
+            hasher.update(&by.0.to_le_bytes());
+        }
+        if !conclusions.is_empty() {
+            self.fingerprint = short(&hasher);
+        }
+        self
+    }
+
+    /// Whether something derived may be shown where less is allowed than what it was
+    /// judged by: not if it was judged by something that is withheld here. What it would
+    /// be without that, nobody has judged.
+    pub fn may_conclude(&self, name: &Name, judged: PurposeSet, allowed: PurposeSet) -> bool {
+        let withheld = judged.without(allowed);
+        let by = self.conclusions.get(name).copied().unwrap_or_default();
+        by.without(withheld) == by
     }
 
     fn needed(&self, terms: TraitTerms<'_>) -> Option<PurposeSet> {
@@ -413,6 +465,13 @@ impl Purposes {
             }
         }
     }
+}
+
+/// Enough of a hash to tell apart what one process meets.
+fn short(hasher: &blake3::Hasher) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(half)
 }
 
 #[cfg(test)]

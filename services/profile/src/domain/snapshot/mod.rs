@@ -13,6 +13,7 @@ use prost_types::{ListValue, Struct, Value, value::Kind};
 
 use super::{
     ProfileId, Record,
+    derive::Name,
     preferences::{Level, Preferences},
     purposes::{PurposeSet, Purposes, Standing},
 };
@@ -226,9 +227,16 @@ impl EncodedSnapshot {
         head.basis = made.basis.into();
         purposes.narrowed(allowed, &mut head.consents);
         if made.basis == Basis::Full {
+            let may_conclude =
+                |name: &Name| purposes.may_conclude(name, made.standing.allowed, allowed);
             if let Some(traits) = &mut head.traits {
-                traits.fields.retain(|id, _| purposes.may_use(id, allowed));
+                traits.fields.retain(|id, _| {
+                    let name = Name::Trait(id.as_str().into());
+                    purposes.may_use(id, allowed) && may_conclude(&name)
+                });
             }
+            let segments = &mut head.segments;
+            segments.retain(|id| may_conclude(&Name::Segment(id.as_str().into())));
             let events = &self.bytes[self.head_len..self.events_end];
             return Some(Self::put_together(
                 made,
@@ -346,11 +354,15 @@ impl EncodedSnapshot {
 /// Everything but the events.
 fn head(profile_id: ProfileId, record: &Record, purposes: &Purposes, made: &Made) -> Vec<u8> {
     let full = made.basis == Basis::Full;
-    let segments = record.segments.keys().filter(|_| full);
+    let judged = made.standing.allowed;
+    let segments = record.segments.keys().filter(|id| {
+        let name = Name::Segment(id.as_str().into());
+        full && purposes.may_conclude(&name, judged, made.allowed)
+    });
     let head = Snapshot {
         profile_id: profile_id.to_string(),
         basis: made.basis.into(),
-        traits: full.then(|| traits(record, purposes, made.allowed)),
+        traits: full.then(|| traits(record, purposes, made)),
         segments: segments.cloned().collect(),
         recent_events: Vec::new(),
         consents: purposes.shown(made.allowed, record),
@@ -362,12 +374,17 @@ fn head(profile_id: ProfileId, record: &Record, purposes: &Purposes, made: &Made
 
 /// What was told, what was computed and what the person is interested in, as far as it
 /// may be used; the person's own word counts most.
-fn traits(record: &Record, purposes: &Purposes, allowed: PurposeSet) -> Struct {
+fn traits(record: &Record, purposes: &Purposes, made: &Made) -> Struct {
+    let allowed = made.allowed;
     let told = record
         .traits
         .iter()
         .filter_map(|(id, timed)| Some((id, timed.value.as_ref()?)));
-    let fields = told.chain(&record.computed);
+    let computed = record.computed.iter().filter(|(id, _)| {
+        let name = Name::Trait(id.as_str().into());
+        purposes.may_conclude(&name, made.standing.allowed, allowed)
+    });
+    let fields = told.chain(computed);
     let fields = fields.filter(|(id, _)| purposes.may_use(id, allowed));
     let mut traits = Struct {
         fields: fields

@@ -25,6 +25,7 @@ use crate::{
     domain::{Identity, purposes::Asked},
     service::{
         audit::Access,
+        consent::{ConsentChange, DecisionsAsked, Said},
         events::EventsAsked,
         ingest::{Status, Submission},
         snapshot::Subject,
@@ -168,6 +169,77 @@ async fn events_go_when_their_days_are_over_and_decisions_forget_them() {
         assert_eq!(rig.timeline(bob).await, ["b1"]);
         let profile = rig.service.profile(WORKSPACE, ann).await.unwrap();
         assert_eq!(profile.event_count, 2);
+    }
+}
+
+/// A decision of so many days ago.
+async fn decide(rig: &Rig, profile_id: ProfileId, purpose: &str, granted: bool, days_ago: i64) {
+    let change = ConsentChange {
+        workspace: WORKSPACE.into(),
+        profile_id,
+        said: Said::Purpose {
+            purpose: purpose.to_owned(),
+            granted,
+            policy_version: String::new(),
+            evidence: String::new(),
+        },
+        source: days_ago.to_string(),
+        time_ms: Some(rig.now_ms - days_ago * DAY_MS),
+        traceparent: String::new(),
+    };
+    rig.service.set_consent(change).await.unwrap();
+}
+
+/// `+` for a grant, the purpose's first letter and the days, the newest first.
+async fn decisions(rig: &Rig, profile_id: ProfileId) -> String {
+    let asked = DecisionsAsked {
+        profile_id,
+        size: 1_000,
+        before: None,
+    };
+    let listed = rig.service.consent_history(WORKSPACE, asked).await.unwrap();
+    let told = listed.consents.iter().map(|consent| {
+        let sign = if consent.granted { '+' } else { '-' };
+        format!("{sign}{}{}", &consent.purpose[..1], consent.source)
+    });
+    told.collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn decisions_go_so_long_after_others_took_their_place_and_never_while_they_hold() {
+    let days = [("consent_history", 100)];
+    for (rig, _database) in Rig::all("retention-consents", &days).await {
+        let part = rig.one(rig.view("e1", "anonymous_id:a", 3)).await;
+        for (granted, days_ago) in [(true, 500), (false, 400)] {
+            decide(&rig, part, "personalization", granted, days_ago).await;
+        }
+        let ann = rig.one(rig.view("e2", "user_id:ann", 2)).await;
+        for (purpose, granted, days_ago) in [
+            ("personalization", false, 900),
+            ("personalization", true, 700),
+            ("personalization", false, 600),
+            // Held until 50 days ago.
+            ("personalization", true, 300),
+            ("personalization", false, 50),
+            ("analytics", true, 900),
+        ] {
+            decide(&rig, ann, purpose, granted, days_ago).await;
+        }
+        rig.pass().await;
+        assert_eq!(decisions(&rig, part).await, "-p400");
+        assert_eq!(decisions(&rig, ann).await, "-p50 +p300 +a900");
+        // Whatever a merge makes of them, each profile keeps its own.
+        let previous = Some(types::Identity {
+            namespace: "anonymous_id".to_owned(),
+            value: "a".to_owned(),
+        });
+        let alias = Sent::Alias(attune_api::profile::v1::AliasMessage { previous });
+        let one = rig.one(rig.sent("m", "user_id:ann", 0, alias)).await;
+        let before = decisions(&rig, one).await;
+        assert_eq!(before, "-p50 +p300 -p400 +a900");
+        age(&rig, "update retention set begin_ms = 0").await;
+        rig.pass().await;
+        assert_eq!(decisions(&rig, one).await, before);
     }
 }
 
