@@ -95,7 +95,8 @@ impl Profile {
     }
 
     fn source(&self) -> LogSource {
-        LogSource::new(NAME, self.0.shared.database.clone())
+        let source = LogSource::new(NAME, self.0.shared.database.clone());
+        source.keeping(store::outbox::is_erasure)
     }
 
     /// Background work; stops when the tasks do. What was taken in by then is written.

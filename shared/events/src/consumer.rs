@@ -94,7 +94,8 @@ impl Consumer {
 
     /// Hands every entry after `after_position` to `handle`, until the tasks shut
     /// down. A batch whose handling fails is handed over again after a pause. Entries
-    /// that the log has dropped are reported and passed over.
+    /// that the log has dropped are reported and passed over; those among them that it
+    /// keeps for good are not.
     pub fn follow<H, F, E>(self, after_position: i64, tasks: &Tasks, handle: H) -> Progress
     where
         H: FnMut(Batch) -> F + Send + 'static,
@@ -112,6 +113,7 @@ impl Consumer {
             name: self.name,
             source: self.source,
             position: after_position,
+            dropped_to: None,
             backoff: BACKOFF_MIN,
             progress,
             stop: tasks.token(),
@@ -128,6 +130,8 @@ struct Follower<H> {
     name: &'static str,
     source: &'static str,
     position: i64,
+    /// Entries between the position and this were dropped; what is left of them is read.
+    dropped_to: Option<i64>,
     backoff: Duration,
     progress: watch::Sender<Place>,
     stop: CancellationToken,
@@ -178,6 +182,7 @@ where
             source: self.source.to_owned(),
             after_position: self.position,
             batch_size_max: 0,
+            despite_trimmed: self.dropped_to.is_some(),
         });
         let opened = tokio::select! {
             () = self.stop.cancelled() => return Stopped::Told,
@@ -223,6 +228,12 @@ where
             self.position = position;
             delay = commit_ms.and_then(|ms| u64::try_from(time::now_ms() - ms).ok());
         }
+        if let Some(dropped_to) = self.dropped_to
+            && (count == 0 || self.position >= dropped_to)
+        {
+            self.position = self.position.max(dropped_to);
+            self.dropped_to = None;
+        }
         self.backoff = BACKOFF_MIN;
         let lag = (head_position - self.position).max(0);
         let delay = delay.map(Duration::from_millis);
@@ -254,7 +265,7 @@ where
                 oldest_position = oldest,
                 "log entries were dropped before they were handled"
             );
-            self.position = oldest - 1;
+            self.dropped_to = Some(oldest - 1);
         }
     }
 }

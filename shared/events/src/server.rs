@@ -76,6 +76,7 @@ impl LogServer {
             changes,
             position: request.after_position,
             batch_max,
+            despite_trimmed: request.despite_trimmed,
             begun: false,
         })
     }
@@ -107,6 +108,8 @@ struct Reader {
     changes: watch::Receiver<i64>,
     position: i64,
     batch_max: u32,
+    /// Until it has caught up with what was dropped.
+    despite_trimmed: bool,
     begun: bool,
 }
 
@@ -117,13 +120,11 @@ impl Reader {
         loop {
             // Before the read, so that a commit during it is not slept through.
             self.changes.mark_unchanged();
-            let read = self
-                .source
-                .database
-                .log_read(self.position, self.batch_max)
-                .await;
+            let was_behind = self.despite_trimmed;
+            let read = self.read().await;
             let batch = read.map_err(|error| error.to_fault(self.source.name, ""))?;
-            if !batch.entries.is_empty() || !self.begun {
+            // Where nothing is left of what was dropped, the follower is told so.
+            if !batch.entries.is_empty() || !self.begun || was_behind {
                 self.begun = true;
                 return self.respond(batch).map(Some);
             }
@@ -131,6 +132,21 @@ impl Reader {
                 return Ok(None);
             }
         }
+    }
+
+    async fn read(&mut self) -> Result<LogBatch, attune_storage::Error> {
+        let database = &self.source.database;
+        if !self.despite_trimmed {
+            return database.log_read(self.position, self.batch_max).await;
+        }
+        let left = database.log_left(self.position, self.batch_max).await;
+        let (batch, trimmed_position) = left?;
+        if batch.entries.is_empty() {
+            self.position = self.position.max(trimmed_position);
+        }
+        // What is dropped from then on is told again.
+        self.despite_trimmed = self.position < trimmed_position;
+        Ok(batch)
     }
 
     /// False if the database was closed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use attune_api::time::now_ms;
 use attune_rpc::{Slept, Tasks};
-use attune_storage::Database;
+use attune_storage::{Database, KeepEntry};
 
 /// The log of one service.
 #[derive(Debug, Clone)]
@@ -13,13 +13,25 @@ pub struct LogSource {
     /// `profile`, `catalog`, …
     pub name: &'static str,
     pub database: Database,
+    keep: KeepEntry,
 }
 
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
 impl LogSource {
     pub fn new(name: &'static str, database: Database) -> Self {
-        Self { name, database }
+        let keep: KeepEntry = |_| false;
+        Self {
+            name,
+            database,
+            keep,
+        }
+    }
+
+    /// With entries that are never dropped, however old: readers that were away for long
+    /// must not miss them.
+    pub fn keeping(self, keep: KeepEntry) -> Self {
+        Self { keep, ..self }
     }
 
     /// Drops entries that are older than `age`, until the tasks shut down.
@@ -37,7 +49,7 @@ impl LogSource {
     }
 
     async fn trim(&self, before_ms: i64) {
-        match self.database.log_trim(before_ms).await {
+        match self.database.log_trim(before_ms, self.keep).await {
             Ok(0) => {}
             Ok(entries) => tracing::info!(source = self.name, entries, "log trimmed"),
             Err(error) => tracing::warn!(

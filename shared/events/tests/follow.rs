@@ -263,6 +263,7 @@ async fn dropped_entries_are_told_and_passed_over() {
             source: "profile".into(),
             after_position: 1,
             batch_size_max: 0,
+            despite_trimmed: false,
         });
         let mut responses = client.read_log(request).await.unwrap().into_inner();
         let status = responses.message().await.unwrap_err();
@@ -280,6 +281,39 @@ async fn dropped_entries_are_told_and_passed_over() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_are_kept_for_good_reach_those_who_were_away() {
+    on_both("follow_kept", async |opened: Opened| {
+        let tasks = Tasks::new();
+        for id in ["a", "kept", "b", "kept too", "c"] {
+            publish(&opened.database, id).await;
+        }
+        let source = LogSource::new("profile", opened.database.clone());
+        let source = source.keeping(|entry| entry.windows(4).any(|bytes| bytes == b"kept"));
+        wait_until("the entries are older than now", DEADLINE, async || {
+            source.trim_older_than(Duration::ZERO, &tasks);
+            let read = opened.database.log_read(4, 10).await;
+            matches!(
+                read,
+                Err(Error::Trimmed {
+                    trimmed_position: 5
+                })
+            )
+        })
+        .await;
+        // Nothing new yet: they are caught up all the same.
+        let (seen, mut progress) = follow(channel(&opened.database), 1, &tasks);
+        progress.reached(5).await;
+        progress.caught_up().await;
+        assert_eq!(ids(&seen), ["kept", "kept too"]);
+        publish(&opened.database, "d").await;
+        progress.reached(6).await;
+        assert_eq!(ids(&seen), ["kept", "kept too", "d"]);
+        tasks.shutdown(DEADLINE).await.unwrap();
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn bad_requests_are_refused_with_all_their_faults() {
     let place = TestDatabase::sqlite("follow_bad");
@@ -290,6 +324,7 @@ async fn bad_requests_are_refused_with_all_their_faults() {
             source: source.into(),
             after_position,
             batch_size_max,
+            despite_trimmed: false,
         });
         client.clone().read_log(request).await.unwrap_err()
     };

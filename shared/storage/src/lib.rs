@@ -28,7 +28,7 @@ pub use config::{Config, Options};
 pub use database::Database;
 pub use error::Error;
 pub use insert::Insert;
-pub use log::{LogBatch, LogRecord, StoredEntry};
+pub use log::{KeepEntry, LogBatch, LogRecord, StoredEntry};
 pub use migrations::Migrations;
 pub use row::{Cell, FromColumn, Row};
 pub use sql::Sql;

@@ -88,18 +88,31 @@ fn now_ms() -> i64 {
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Whether an entry is to be kept for good.
+pub type KeepEntry = fn(&[u8]) -> bool;
+
 impl Database {
     /// Entries after a position, oldest first; [`Error::Trimmed`] if some of them are
     /// no longer kept.
     pub async fn log_read(&self, after_position: i64, limit: u32) -> Result<LogBatch, Error> {
+        let (batch, trimmed_position) = self.log_left(after_position, limit).await?;
+        if after_position < trimmed_position {
+            return Err(Error::Trimmed { trimmed_position });
+        }
+        Ok(batch)
+    }
+
+    /// The same of what is left, and up to where entries may have gone.
+    pub async fn log_left(
+        &self,
+        after_position: i64,
+        limit: u32,
+    ) -> Result<(LogBatch, i64), Error> {
         const READ: &str = "select position, workspace, key, commit_ms, entry \
              from log where position > $1 order by position limit $2";
         // Entries first: what is trimmed between the two reads is then noticed.
         let rows = self.fetch_all(READ, args![after_position, limit]).await?;
         let (head, trimmed_position) = self.log_bounds().await?;
-        if after_position < trimmed_position {
-            return Err(Error::Trimmed { trimmed_position });
-        }
         let entries = rows
             .iter()
             .map(|row| {
@@ -112,10 +125,11 @@ impl Database {
                 })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok(LogBatch {
+        let batch = LogBatch {
             entries,
             head_position: head,
-        })
+        };
+        Ok((batch, trimmed_position))
     }
 
     /// The newest position in the log; 0 if nothing was ever published.
@@ -137,18 +151,18 @@ impl Database {
         self.head_receiver()
     }
 
-    /// Drops entries committed before a moment, some at a time so that writers are
-    /// not held up. Says how many went.
-    pub async fn log_trim(&self, before_ms: i64) -> Result<u64, Error> {
+    /// Drops entries committed before a moment, but for those that are to be kept for
+    /// good; some at a time, so that writers are not held up. Says how many went.
+    pub async fn log_trim(&self, before_ms: i64, keep: KeepEntry) -> Result<u64, Error> {
         let mut trimmed = 0;
         loop {
             let step = self
-                .write(move |tx: &mut Tx| Box::pin(trim_step(tx, before_ms)))
+                .write(move |tx: &mut Tx| Box::pin(trim_step(tx, before_ms, keep)))
                 .await?;
-            if step == 0 {
-                return Ok(trimmed);
+            match step {
+                Some(step) => trimmed += step,
+                None => return Ok(trimmed),
             }
-            trimmed += step;
         }
     }
 
@@ -163,16 +177,27 @@ impl Database {
     }
 }
 
-async fn trim_step(tx: &mut Tx, before_ms: i64) -> Result<u64, Error> {
+/// None where nothing is old enough.
+async fn trim_step(tx: &mut Tx, before_ms: i64, keep: KeepEntry) -> Result<Option<u64>, Error> {
     // By position and not by an index on time: the log is in the order of its times.
-    const LAST: &str = "select max(position) from \
-         (select position, commit_ms from log order by position limit 5000) as oldest \
-         where commit_ms < $1";
+    const OLDEST: &str = "select position, commit_ms, entry from log \
+         where position > (select trimmed_position from log_head where id = 1) \
+         order by position limit 1000";
     const MARK: &str = "update log_head set trimmed_position = $1 where id = 1";
-    const DROP: &str = "delete from log where position <= $1";
-    let last = tx.fetch_optional(LAST, args![before_ms]).await?;
-    let last: Option<i64> = last.map_or(Ok(None), |row| row.get(0))?;
-    let Some(last) = last else { return Ok(0) };
+    const DROP: &str = "delete from log where position in list($1)";
+    let rows = tx.fetch_all(OLDEST, args![]).await?;
+    let (mut last, mut dropped) = (None, Vec::new());
+    for row in &rows {
+        let (position, commit_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if commit_ms >= before_ms {
+            break;
+        }
+        last = Some(position);
+        if !keep(&row.get::<Bytes>(2)?) {
+            dropped.push(position);
+        }
+    }
+    let Some(last) = last else { return Ok(None) };
     tx.execute(MARK, args![last]).await?;
-    tx.execute(DROP, args![last]).await
+    tx.execute(DROP, args![dropped]).await.map(Some)
 }

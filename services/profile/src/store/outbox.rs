@@ -131,6 +131,14 @@ pub fn erased_in(entry: &[u8]) -> Vec<ProfileId> {
     }
 }
 
+/// Whether an entry tells of an erasure: whoever follows has to hear of it, however long
+/// they were away. One that cannot be read might.
+pub fn is_erasure(entry: &[u8]) -> bool {
+    LogEntry::decode(entry).map_or(true, |entry| {
+        matches!(entry.change, Some(Change::ProfileErased(_)))
+    })
+}
+
 /// What an entry says about another profile than its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use attune_storage::{Database, Error, LogRecord, Tx};
+use attune_storage::{Database, Error, KeepEntry, LogRecord, Tx};
 use attune_testkit::wait_until;
 use bytes::Bytes;
 use futures::future::join_all;
@@ -131,7 +131,11 @@ async fn trimming_forgets_by_age_and_says_so() {
             last.entries[0].commit_ms > newest
         })
         .await;
-        let trimmed = opened.database.log_trim(newest + 1).await.unwrap();
+        let trimmed = opened
+            .database
+            .log_trim(newest + 1, |_| false)
+            .await
+            .unwrap();
         let trimmed = i64::try_from(trimmed).unwrap();
         assert!(trimmed >= 5);
         let old = opened.database.log_read(trimmed - 1, 10).await;
@@ -140,7 +144,49 @@ async fn trimming_forgets_by_age_and_says_so() {
         );
         let kept = opened.database.log_read(trimmed, 10).await.unwrap();
         assert_eq!(kept.entries[0].position, trimmed + 1);
-        assert_eq!(opened.database.log_trim(newest + 1).await.unwrap(), 0);
+        assert_eq!(
+            opened
+                .database
+                .log_trim(newest + 1, |_| false)
+                .await
+                .unwrap(),
+            0
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_to_be_kept_for_good_is_not_trimmed() {
+    on_both("log_keep", async |opened: Opened| {
+        for n in 0..4 {
+            publish(&opened.database, 1, n).await.unwrap();
+        }
+        let all = opened.database.log_read(0, 9).await.unwrap().entries;
+        // Every second one, by a byte that says so.
+        let keep: KeepEntry = |entry| entry.last().is_some_and(|byte| byte % 2 == 1);
+        let kept: Vec<_> = all.iter().filter(|e| keep(&e.entry)).collect();
+        assert_eq!((all.len(), kept.len()), (4, 2));
+        let all_are_old = all[3].commit_ms + 1;
+        assert_eq!(
+            opened.database.log_trim(all_are_old, keep).await.unwrap(),
+            2
+        );
+        assert_eq!(
+            opened.database.log_trim(all_are_old, keep).await.unwrap(),
+            0
+        );
+        let old = opened.database.log_read(0, 9).await;
+        assert!(matches!(
+            old,
+            Err(Error::Trimmed {
+                trimmed_position: 4
+            })
+        ));
+        let (left, trimmed_position) = opened.database.log_left(0, 9).await.unwrap();
+        let left: Vec<_> = left.entries.iter().map(|e| e.position).collect();
+        let expected: Vec<_> = kept.iter().map(|e| e.position).collect();
+        assert_eq!((left, trimmed_position), (expected, 4));
     })
     .await;
 }
