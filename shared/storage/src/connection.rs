@@ -100,8 +100,9 @@ fn sqlite(path: &Path) -> Result<Address, Error> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_PREPARED_MAX)
-        // Pages of 4 KiB: a checkpoint every 32 MiB of log instead of every 4.
-        .pragma("wal_autocheckpoint", "8192")
+        // Pages of 4 KiB, so 128 MiB: by then the log was folded into the database beside
+        // the writer, but for its end, and this begins it anew.
+        .pragma("wal_autocheckpoint", "32768")
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-32768")
         .pragma("mmap_size", "268435456")

@@ -20,6 +20,7 @@ use crate::{
     migrations,
     row::Raw,
     sql::Dialect,
+    upkeep::Upkeep,
     value::{postgres_arguments, sqlite_arguments},
 };
 
@@ -34,7 +35,8 @@ struct Inner {
     head: Arc<watch::Sender<i64>>,
     metrics: Arc<Metrics>,
     closing: CancellationToken,
-    lane: Mutex<Option<JoinHandle<()>>>,
+    /// The one that writes, and what works beside it; ending in this order.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 enum Readers {
@@ -74,6 +76,7 @@ impl Database {
         let metrics = Arc::new(metrics_of(&address));
         let closing = CancellationToken::new();
         let readers = readers(&address, options.read_connections_max.max(1));
+        let (upkeep, keeping) = Upkeep::spawn(&address);
         let lane = Lane {
             address: address.clone(),
             tx: Some(Tx::new(writer)),
@@ -81,6 +84,7 @@ impl Database {
             closing: closing.clone(),
             head: Arc::clone(&head),
             metrics: Arc::clone(&metrics),
+            upkeep,
             batch_max: options.write_batch_max.max(1),
         };
         let lane = tokio::spawn(lane.run());
@@ -91,7 +95,7 @@ impl Database {
             head,
             metrics,
             closing,
-            lane: Mutex::new(Some(lane)),
+            tasks: Mutex::new(vec![lane, keeping]),
         }));
         let newest = database.log_head().await?;
         database.0.head.send_if_modified(|head| {
@@ -206,10 +210,10 @@ impl Database {
     /// Refuses new writes, commits those that are queued and closes all connections.
     pub async fn close(&self) {
         self.0.closing.cancel();
-        let lane = self.0.lane.lock().take();
-        if let Some(lane) = lane {
+        let tasks = std::mem::take(&mut *self.0.tasks.lock());
+        for task in tasks {
             // It ends by itself; a panic in it was logged where it happened.
-            let _ = lane.await;
+            let _ = task.await;
         }
         match &self.0.readers {
             Readers::Sqlite(pool) => pool.close().await,

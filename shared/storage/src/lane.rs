@@ -12,7 +12,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Tx, connection::Address, metrics::Metrics};
+use crate::{Error, Tx, connection::Address, metrics::Metrics, upkeep::Upkeep};
 
 /// A write that waits for its commit.
 pub(crate) trait Job: Send {
@@ -112,6 +112,7 @@ pub(crate) struct Lane {
     pub(crate) closing: CancellationToken,
     pub(crate) head: Arc<watch::Sender<i64>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) upkeep: Upkeep,
     pub(crate) batch_max: usize,
 }
 
@@ -200,6 +201,7 @@ impl Lane {
         let mut tx = self.open().await.map_err(Failed::Transaction)?;
         match transact(&mut tx, jobs).await {
             Ok(head) => {
+                self.upkeep.committed(tx.changes());
                 self.tx = Some(tx);
                 if let Some(head) = head {
                     self.head.send_replace(head);

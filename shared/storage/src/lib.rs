@@ -21,6 +21,7 @@ mod row;
 mod scrub;
 mod sql;
 mod tx;
+mod upkeep;
 mod value;
 
 pub use batcher::{Batcher, BatcherOptions};

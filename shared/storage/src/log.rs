@@ -38,8 +38,10 @@ pub struct LogBatch {
     pub head_position: i64,
 }
 
+pub(crate) const TABLE: &str = "log";
+
 const APPEND: Insert = Insert {
-    table: "log",
+    table: TABLE,
     columns: &[
         ("position", Kind::Int),
         ("workspace", Kind::Text),

@@ -1,7 +1,9 @@
 //! What a write may do inside its transaction. Statements run one after the other;
 //! a statement that failed fails the whole write, whatever its code returns.
 
-use crate::{Error, Insert, LogRecord, Row, Sql, Value, connection::Connection, log};
+use crate::{
+    Error, Insert, LogRecord, Row, Sql, Value, connection::Connection, log, upkeep::Changes,
+};
 
 /// A transaction, shared by the writes of one batch. Handed to the closure of
 /// [`crate::Database::write`].
@@ -9,6 +11,7 @@ pub struct Tx {
     connection: Connection,
     published: Vec<LogRecord>,
     failure: Option<Error>,
+    changes: Changes,
 }
 
 impl Tx {
@@ -17,12 +20,14 @@ impl Tx {
             connection,
             published: Vec::new(),
             failure: None,
+            changes: Changes::default(),
         }
     }
 
     /// Runs a statement and says how many rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> Result<u64, Error> {
         let done = self.connection.execute(&sql.into(), args).await;
+        self.changes.rows += done.as_ref().copied().unwrap_or(0);
         self.note(done)
     }
 
@@ -53,6 +58,7 @@ impl Tx {
         rows: Vec<Vec<Value>>,
     ) -> Result<u64, Error> {
         let changed = insert.execute(&mut self.connection, rows).await;
+        self.inserted(insert.table, changed.as_ref().copied().unwrap_or(0));
         self.note(changed)
     }
 
@@ -96,6 +102,17 @@ impl Tx {
         result
     }
 
+    /// What was changed since `begin`, the log included; about, since rows that come back
+    /// to the caller are not counted.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    fn inserted(&mut self, table: &'static str, rows: u64) {
+        self.changes.rows += rows;
+        self.changes.inserted.push((table, rows));
+    }
+
     /// The first statement that failed. PostgreSQL would turn the commit after it
     /// into a rollback without saying so.
     pub(crate) fn failure(&self) -> Option<&Error> {
@@ -105,6 +122,7 @@ impl Tx {
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         self.published.clear();
         self.failure = None;
+        self.changes = Changes::default();
         self.connection.begin().await
     }
 
@@ -114,6 +132,7 @@ impl Tx {
             return Ok(None);
         }
         let records = std::mem::take(&mut self.published);
+        self.inserted(log::TABLE, records.len() as u64);
         log::append(&mut self.connection, records).await.map(Some)
     }
 
