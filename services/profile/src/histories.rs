@@ -1,13 +1,10 @@
 //! Histories in use: the columns of people about whom windowed questions are asked, held
 //! from one write to the next so that an event is added to them and not looked for again.
 //! Bounded by weight. Only whose turn it is to write takes them and gives them back, and
-//! a write that fails gives nothing back; where another process had a turn in between,
-//! all are forgotten. The timeline is the truth.
+//! a write that fails gives nothing back; of whom another process wrote in between, they
+//! are forgotten. The timeline is the truth.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
 use attune_expr::Aggregate;
 use parking_lot::RwLock;
@@ -17,7 +14,6 @@ use rustc_hash::FxHashMap;
 use crate::{
     domain::windows::{Column, ColumnKind, Windows},
     memory::Key,
-    store::Turn,
 };
 
 /// What an entry takes besides its columns: key, value, slot and table.
@@ -49,8 +45,6 @@ pub struct HeldHistories {
     windows: Cache<Key, Held, Bytes>,
     /// What answers a question; None where only events do.
     columns: RwLock<FxHashMap<Arc<Aggregate>, Option<Column>>>,
-    /// The last number of the turn that they are true of.
-    turn: AtomicI64,
 }
 
 impl HeldHistories {
@@ -60,21 +54,7 @@ impl HeldHistories {
         Self {
             windows: Cache::with_weighter(entries, bytes_max, Bytes),
             columns: RwLock::default(),
-            turn: AtomicI64::new(0),
         }
-    }
-
-    /// At the beginning of a turn: forgets everything if it does not follow on the last
-    /// one that was given back.
-    pub fn enter(&self, turn: &Turn) {
-        if self.turn.load(Ordering::Acquire) != turn.before {
-            self.windows.clear();
-        }
-    }
-
-    /// After the commit of a turn that entered.
-    pub fn leave(&self, last: i64) {
-        self.turn.fetch_max(last, Ordering::AcqRel);
     }
 
     /// What is held of a person, who is then no longer held.
@@ -91,6 +71,11 @@ impl HeldHistories {
     /// Events of a person went or came otherwise than by being written.
     pub fn forget(&self, key: Key) {
         self.windows.remove(&key);
+    }
+
+    /// Events of anybody may have gone or come.
+    pub fn forget_all(&self) {
+        self.windows.clear();
     }
 
     /// The column that answers a question, which people whose columns are held share.

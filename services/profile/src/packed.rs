@@ -3,6 +3,8 @@
 //! of them. Compressing takes as long as ten events do, and so is not done for each.
 //! Never decides what is in a snapshot.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::domain::snapshot::{EncodedEvent, EncodedSnapshot, Shape};
@@ -14,8 +16,8 @@ const WAITING_MAX: usize = 4;
 /// no dictionary is kept: it would have to be made of people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedSnapshot {
-    /// An LZ4 block.
-    block: Box<[u8]>,
+    /// An LZ4 block, shared by all who add to what waits beside it.
+    block: Arc<[u8]>,
     /// Of the snapshot, uncompressed.
     len: u32,
     shape: Shape,
@@ -28,7 +30,7 @@ impl PackedSnapshot {
     pub fn new(snapshot: &EncodedSnapshot, events_max: usize) -> Self {
         let bytes = snapshot.bytes();
         Self {
-            block: lz4_flex::block::compress(&bytes).into_boxed_slice(),
+            block: lz4_flex::block::compress(&bytes).into(),
             len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             shape: snapshot.shape(),
             waiting: Box::default(),
@@ -68,7 +70,8 @@ impl PackedSnapshot {
             let waiting = self.waiting.iter().cloned().chain(came);
             return Some(Self {
                 waiting: waiting.collect(),
-                ..self.clone()
+                block: self.block.clone(),
+                ..*self
             });
         }
         let put = |snapshot: EncodedSnapshot, event| snapshot.with_event(event, events_max);

@@ -264,6 +264,11 @@ impl KeyRing {
         }
     }
 
+    /// Adds the keys of those owners whose keys are in memory.
+    pub fn take(&self, keys: &mut Keys, owners: impl IntoIterator<Item = Uuid>) {
+        self.take_held(keys, owners);
+    }
+
     /// Takes what memory has; says which are missing, each once.
     fn take_held(&self, keys: &mut Keys, owners: impl IntoIterator<Item = Uuid>) -> Vec<String> {
         let mut missing = Vec::new();

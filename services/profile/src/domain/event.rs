@@ -2,14 +2,17 @@
 //! its value, read from whatever properties were sent. Reads only; what was sent is
 //! kept as it came.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use attune_api::profile::v1::{Event, EventItem, RecentEvent};
 use bytes::Bytes;
 use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind};
 
-use super::snapshot::EncodedEvent;
+use super::{ProfileId, snapshot::EncodedEvent};
 
 /// Longest item id the catalog knows; longer ones name nothing.
 const ITEM_ID_CHARS_MAX: usize = 128;
@@ -39,6 +42,17 @@ pub struct Occurrence {
     pub told: Bytes,
     /// The little of it that decisions read.
     pub recent: EncodedEvent,
+    /// Sealed before its turn to be written, where it was known by then for whom.
+    pub sealed: OnceLock<Sealed>,
+}
+
+/// An event as the store keeps it, which alone can read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sealed {
+    /// With whose key.
+    pub origin_id: ProfileId,
+    pub event: Bytes,
+    pub recent: Bytes,
 }
 
 /// What was sent of an event.
@@ -75,6 +89,7 @@ impl Occurrence {
             encoded,
             told: told.encode_to_vec().into(),
             recent,
+            sealed: OnceLock::new(),
         }
     }
 }

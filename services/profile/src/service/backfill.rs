@@ -22,7 +22,7 @@ use crate::{
         derive::{Extent, Name},
     },
     store::{
-        self, Turn,
+        Turn,
         fills::{self, Fill},
         members, profiles, segments,
     },
@@ -104,16 +104,16 @@ async fn page(shared: &Arc<Shared>, workspace: Arc<str>) -> Result<(), Error> {
             async move { write_page(&shared, tx, workspace).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_mut_slice());
+    write::committed(shared, written.as_mut_slice()).await;
     Ok(())
 }
 
 async fn write_page(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     workspace: Arc<str>,
 ) -> Result<Option<Written>, Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     let declared = shared
         .declared
         .at(&shared.database, &workspace, turn.revision)
@@ -150,7 +150,7 @@ async fn write_page(
 
 /// Takes some of its members out of a segment that is declared no longer.
 async fn clear(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     turn: &mut Turn,
     workspace: Arc<str>,

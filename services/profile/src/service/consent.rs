@@ -25,7 +25,6 @@ use crate::{
         tcf::Tcf,
     },
     store::{
-        self,
         consents::{self, Entry},
         profiles,
         timeline::Place,
@@ -121,17 +120,17 @@ async fn write(shared: &Arc<Shared>, change: Arc<ConsentChange>) -> Result<Held,
             async move { decide(&shared, tx, &change).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_mut_slice());
+    write::committed(shared, written.as_mut_slice()).await;
     Ok(held)
 }
 
 /// What holds, and what was written for it to hold.
 async fn decide(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     change: &ConsentChange,
 ) -> Result<(Held, Option<Written>), Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     let workspace = &change.workspace;
     let declared = shared
         .declared

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     Error,
     domain::{ProfileId, derive::Extent, outcome::Outcome},
-    store::{self, due},
+    store::due,
 };
 
 /// People looked at in one turn.
@@ -135,16 +135,16 @@ async fn look(
             async move { write_looked(&shared, tx, workspace, &again).await }.boxed()
         })
         .await?;
-    write::committed(shared, std::slice::from_mut(&mut written));
+    write::committed(shared, std::slice::from_mut(&mut written)).await;
     Ok(())
 }
 
 async fn write_looked(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     workspace: Arc<str>,
     again: &Again,
 ) -> Result<Written, Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     write::look_again(shared, tx, &mut turn, workspace, again).await
 }

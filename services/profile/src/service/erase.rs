@@ -92,7 +92,7 @@ async fn erase(shared: &Arc<Shared>, asked: Arc<Asked>) -> Result<Done, Error> {
         })
         .await?;
     if let Done::Now(erasure) = &done {
-        shared.own.committed(&shared.database, 1);
+        shared.follower.committed(&shared.database, 1);
         let workspace = Arc::from(asked.caller.workspace.as_str());
         shared.forget_erased(&workspace, &erasure.profile_ids);
     }

@@ -10,7 +10,7 @@ use attune_storage::Tx;
 use futures::FutureExt;
 
 use super::{
-    Service, Shared,
+    Service, Shared, ahead,
     declarations::Declarations,
     lookup::{self, Found},
     pipeline::Job,
@@ -26,7 +26,7 @@ use crate::{
         purposes::Purposes,
         quality::{self, Tally},
     },
-    store::{self, Turn, timeline},
+    store::{Turn, timeline},
 };
 
 /// One request's messages.
@@ -76,7 +76,10 @@ impl Service {
             .room
             .try_acquire_many(count)
             .map_err(|_| Error::Overloaded)?;
-        let job = Job::Messages(Arc::new(submission));
+        ahead::seal(&self.shared, &submission);
+        // Held until the answer: it is freed here then, and not in the turn.
+        let submission = Arc::new(submission);
+        let job = Job::Messages(submission.clone());
         self.writer.submit(job).await?
     }
 }
@@ -100,7 +103,7 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     match written {
         Ok(written) => {
             let (mut written, of_parts): (Vec<_>, Vec<_>) = written.into_iter().unzip();
-            write::committed(shared, &mut written);
+            write::committed(shared, &mut written).await;
             answers.resize_with(count, || Ok(Vec::new()));
             let of_parts = parts.iter().zip(of_parts);
             for (written, (part, of_part)) in written.iter().zip(of_parts) {
@@ -185,13 +188,13 @@ fn by_workspace(submissions: Vec<Arc<Submission>>) -> Vec<Part> {
 }
 
 async fn write_parts(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     parts: &[Part],
 ) -> std::result::Result<Vec<(Written, Answers)>, Error> {
     let submissions = parts.iter().flat_map(|part| &part.submissions);
     let count: usize = submissions.map(|(_, s)| s.messages.len()).sum();
-    let mut turn = store::lock(tx, count).await?;
+    let mut turn = write::begin(shared, tx, count).await?;
     let mut written = Vec::with_capacity(parts.len());
     for part in parts {
         written.push(write_part(shared, tx, part, &mut turn).await?);
@@ -200,7 +203,7 @@ async fn write_parts(
 }
 
 async fn write_part(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     part: &Part,
     turn: &mut Turn,

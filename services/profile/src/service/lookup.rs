@@ -1,6 +1,6 @@
 //! Finds what a batch needs to know before it can be decided: which messages were seen,
-//! who holds which identifier, and which profiles live. Asks memory first where memory
-//! is known to be true, and the database for the rest, in bulk.
+//! who holds which identifier, and which profiles live. Asks memory first, which is true
+//! within a turn, and the database for the rest, in bulk.
 
 use std::sync::Arc;
 
@@ -124,13 +124,7 @@ impl<'a> Look<'a> {
             if !asked.insert(identity.key()) {
                 continue;
             }
-            // Where others write too, who an identifier leads to may have been erased or
-            // parted from somebody else.
-            let held = match self.shared.database.is_embedded() {
-                true => memory.owner(memory.identity_key(self.workspace, identity)),
-                false => None,
-            };
-            match held {
+            match memory.owner(memory.identity_key(self.workspace, identity)) {
                 Some(Some(owner)) => {
                     let key = identity.key().clone();
                     self.found.directory.add_identity(key, owner);
@@ -166,11 +160,7 @@ impl<'a> Look<'a> {
             if self.found.learning.contains_key(&profile_id) {
                 continue;
             }
-            let hot = match self.shared.database.is_embedded() {
-                true => memory.profile(memory.profile_key(self.workspace, profile_id)),
-                false => None,
-            };
-            match hot {
+            match memory.profile(memory.profile_key(self.workspace, profile_id)) {
                 Some(hot) => self.found.add(profile_id, hot.standing, hot.learning),
                 None => missing.push(profile_id),
             }

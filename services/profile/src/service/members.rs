@@ -28,7 +28,7 @@ use crate::{
     Error,
     convert::segments::ListChange,
     domain::{Kind, Message, ProfileId, Provenance, Who, derive::Rule},
-    store::{self, members, segments},
+    store::{members, segments},
 };
 
 /// Members read at once for a stream.
@@ -155,16 +155,16 @@ async fn write(shared: &Arc<Shared>, listing: Arc<Listing>) -> Result<Listed, Er
             async move { carry_out(&shared, tx, &listing).await }.boxed()
         })
         .await?;
-    write::committed(shared, std::slice::from_mut(&mut written));
+    write::committed(shared, std::slice::from_mut(&mut written)).await;
     Ok(listed)
 }
 
 async fn carry_out(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     listing: &Listing,
 ) -> Result<(Listed, Written), Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     let Listing {
         workspace, change, ..
     } = listing;

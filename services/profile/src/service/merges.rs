@@ -28,7 +28,6 @@ use crate::{
         ties::{Part, StillTied, Ties},
     },
     store::{
-        self,
         codec::Seals,
         identities,
         merges::{self as record, MergeRow, State},
@@ -72,7 +71,7 @@ impl Service {
                         async move { unite(&shared, tx, &asked).await }.boxed()
                     })
                     .await?;
-                write::committed(&shared, &mut [written]);
+                write::committed(&shared, &mut [written]).await;
                 tracing::info!(
                     workspace = &*workspace,
                     merge = row.merge_id,
@@ -101,7 +100,7 @@ impl Service {
                         })
                         .await?;
                     let workspace = written.workspace.clone();
-                    write::committed(&shared, &mut [written]);
+                    write::committed(&shared, &mut [written]).await;
                     for (identity, owner) in held {
                         let key = shared.memory.identity_key(&workspace, &identity);
                         shared.memory.set_owner(key, owner);
@@ -141,11 +140,11 @@ impl Service {
 }
 
 async fn unite(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     asked: &MergeAsked,
 ) -> Result<(MergeRow, Written), Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     let workspace = &asked.workspace;
     let ids = [asked.profile_id, asked.other_id];
     let mut found = lookup::people(shared, tx, workspace, &ids).await?;
@@ -187,8 +186,12 @@ async fn unite(
 /// Who they are now, whose identifiers are, and what was written.
 type PartedInto = (Vec<ProfileId>, Vec<(Identity, Owner)>, Written);
 
-async fn part(shared: &Shared, tx: &mut Tx, asked: &UnmergeAsked) -> Result<PartedInto, Error> {
-    let mut turn = store::lock(tx, 0).await?;
+async fn part(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    asked: &UnmergeAsked,
+) -> Result<PartedInto, Error> {
+    let mut turn = write::begin(shared, tx, 0).await?;
     let workspace = &asked.workspace;
     let mut seals = shared.codec.of(workspace);
     let undone = undoable(tx, &mut seals, asked).await?;

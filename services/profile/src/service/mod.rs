@@ -2,6 +2,7 @@
 //! answer or an [`Error`]; SQL is the store's and decisions are the domain's.
 
 mod addresses;
+mod ahead;
 pub mod audiences;
 pub mod audit;
 pub mod backfill;
@@ -64,7 +65,7 @@ pub struct Shared {
     pub histories: HeldHistories,
     pub settled: obstacles::Settled,
     pub metrics: Metrics,
-    pub own: follow::OwnEntries,
+    pub follower: follow::Follower,
     pub turns: Turns,
     pub declared: declarations::Declared,
     pub audit_log: audit::Log,
@@ -127,7 +128,7 @@ impl Service {
         let keys_bytes_max = (config.hot_profiles_mib << 20) / 16;
         let codec = Codec::open(&database, masters, keys_bytes_max).await?;
         sealing::seal_all(&database, &codec).await?;
-        let own = follow::OwnEntries::since(database.log_head().await?);
+        let follower = follow::Follower::since(database.log_head().await?);
         let room = usize::try_from(config.messages_waiting_max).unwrap_or(usize::MAX);
         let revision = crate::store::revision(&database).await?;
         let shared = Arc::new(Shared {
@@ -135,7 +136,7 @@ impl Service {
             histories: HeldHistories::new(config.hot_histories_mib << 20),
             settled: obstacles::Settled::default(),
             metrics: Metrics::new(),
-            own,
+            follower,
             turns: Turns::new(),
             declared: declarations::Declared::new(config.default_consent.into()),
             audit_log: audit::Log::new(database.clone()),

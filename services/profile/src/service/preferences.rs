@@ -16,7 +16,7 @@ use crate::{
     Error,
     convert::preferences as convert,
     domain::{ProfileId, linking::Step},
-    store::{self, profiles},
+    store::profiles,
 };
 
 /// A change of preferences.
@@ -56,16 +56,16 @@ async fn write(shared: &Arc<Shared>, change: Arc<PreferenceChange>) -> Result<Pr
             async move { carry_out(&shared, tx, &change).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_mut_slice());
+    write::committed(shared, written.as_mut_slice()).await;
     Ok(preferences)
 }
 
 async fn carry_out(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     change: &PreferenceChange,
 ) -> Result<(Preferences, Option<Written>), Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     let workspace = &change.workspace;
     let found = lookup::people(shared, tx, workspace, &[change.profile_id]).await?;
     let unknown = || Error::ProfileNotFound(change.profile_id.to_string());

@@ -366,16 +366,16 @@ async fn expire(shared: &Arc<Shared>, expiry: Arc<Expiry>) -> Result<usize, Erro
             async move { write(&shared, tx, &expiry).await }.boxed()
         })
         .await?;
-    write::committed(shared, written.as_mut_slice());
+    write::committed(shared, written.as_mut_slice()).await;
     Ok(dropped)
 }
 
 async fn write(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     expiry: &Expiry,
 ) -> Result<(usize, Option<Written>), Error> {
-    let mut turn = store::lock(tx, 0).await?;
+    let mut turn = write::begin(shared, tx, 0).await?;
     let workspace = &expiry.workspace;
     let mut seals = shared.codec.of(workspace);
     let (dropped, concerned) = match &expiry.rows {

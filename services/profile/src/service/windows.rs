@@ -106,9 +106,6 @@ impl Histories {
         let Writing {
             shared, workspace, ..
         } = writing;
-        if !shared.database.is_embedded() {
-            shared.histories.enter(writing.turn);
-        }
         let revision = self.revision;
         let held = |profile_id| {
             let key = shared.memory.profile_key(workspace, profile_id);

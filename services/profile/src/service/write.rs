@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use attune_storage::Tx;
 use futures::future::BoxFuture;
-use rustc_hash::FxHashMap;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
     Service, Shared,
     declarations::Declarations,
     derive::{self, Again},
+    follow,
     lookup::Found,
     pipeline::Job,
-    remember,
+    remember::{self, After, HotChange},
     windows::Histories,
 };
 use crate::{
@@ -25,10 +25,9 @@ use crate::{
         linking::Step,
         outcome::{self, Execution, Outcome},
     },
-    memory::Noted,
     store::{
-        Turn, codec::Seals, consents, history, identities, kept::Kept, members, merges, outbox,
-        profiles, timeline,
+        self, Turn, codec::Seals, consents, history, identities, kept::Kept, members, merges,
+        outbox, profiles, timeline,
     },
 };
 
@@ -47,9 +46,10 @@ pub struct Asked {
 /// What is to be remembered after the commit.
 pub struct Written {
     pub workspace: Arc<str>,
-    pub outcome: Outcome,
-    pub found: Found,
-    pub noted: FxHashMap<ProfileId, Noted>,
+    pub outcome: Arc<Outcome>,
+    pub found: Arc<Found>,
+    /// What memory is to hold: found out while the database commits.
+    pub hot: JoinHandle<Vec<HotChange>>,
     pub declared: Arc<Declarations>,
     pub seals: Seals,
     pub histories: Histories,
@@ -57,10 +57,18 @@ pub struct Written {
     pub turn_last: i64,
 }
 
+/// Makes this the only writer until the commit, as [`store::lock`] does, with a memory
+/// that is true until then.
+pub async fn begin(shared: &Shared, tx: &mut Tx, count: usize) -> Result<Turn, Error> {
+    let turn = store::lock(tx, count).await?;
+    follow::enter(shared, &turn).await?;
+    Ok(turn)
+}
+
 /// Carries steps out, inside the transaction whose turn this is. Takes the sequence
 /// numbers it needs from `turn`.
 pub async fn carry_out(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     turn: &mut Turn,
     asked: Asked,
@@ -71,7 +79,7 @@ pub async fn carry_out(
 /// Brings up to date what is derived of people of whom nothing changed, as
 /// [`carry_out`] does of those who did.
 pub async fn look_again(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     turn: &mut Turn,
     workspace: Arc<str>,
@@ -88,7 +96,7 @@ pub async fn look_again(
 }
 
 async fn carry_out_and(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     tx: &mut Tx,
     turn: &mut Turn,
     asked: Asked,
@@ -134,11 +142,18 @@ async fn carry_out_and(
         outbox::tell(tx, &workspace, traceparent, telling).await?;
     }
     let noted = remember::note(shared, &workspace, &outcome);
+    let (outcome, found) = (Arc::new(outcome), Arc::new(found));
+    let after = After {
+        shared: shared.clone(),
+        outcome: outcome.clone(),
+        found: found.clone(),
+        declared: declared.clone(),
+    };
     Ok(Written {
         workspace,
         outcome,
         found,
-        noted,
+        hot: tokio::spawn(async move { after.hot(noted) }),
         declared,
         seals,
         histories,
@@ -233,16 +248,16 @@ async fn store(
 }
 
 /// After the commit of everything in `written`, which was one transaction.
-pub fn committed(shared: &Shared, written: &mut [Written]) {
+pub async fn committed(shared: &Shared, written: &mut [Written]) {
     let told: usize = written.iter().map(|w| w.outcome.tellings.len()).sum();
-    shared.own.committed(&shared.database, told);
+    shared.follower.committed(&shared.database, told);
     for written in written {
         shared.codec.committed(&written.seals);
-        remember::remember(shared, written);
+        remember::remember(shared, written).await;
         shared.alarm.written(&written.outcome);
         let histories = std::mem::take(&mut written.histories);
         histories.keep(shared, &written.workspace);
-        shared.histories.leave(written.turn_last);
+        shared.follower.leave(written.turn_last);
     }
 }
 

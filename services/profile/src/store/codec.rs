@@ -72,6 +72,18 @@ impl Codec {
         }
     }
 
+    /// With those keys of some profiles that are in memory.
+    pub fn held(
+        &self,
+        workspace: &Arc<str>,
+        profile_ids: impl IntoIterator<Item = ProfileId>,
+    ) -> Seals {
+        let mut seals = self.of(workspace);
+        let owners = profile_ids.into_iter().map(ProfileId::uuid);
+        self.0.take(&mut seals.keys, owners);
+        seals
+    }
+
     /// With the keys of some profiles, for a read.
     pub async fn read(
         &self,

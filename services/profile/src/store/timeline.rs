@@ -12,7 +12,8 @@ use super::{
     profiles::texts,
 };
 use crate::domain::{
-    ProfileId,
+    Occurrence, ProfileId,
+    event::Sealed,
     merge::{Merged, Parted},
     outcome::TimelineRow,
     snapshot::EncodedEvent,
@@ -76,6 +77,10 @@ pub async fn append(
         .zip(sequence..)
         .map(|(row, sequence)| {
             let (origin_id, event) = (row.owner.origin_id, &row.event);
+            let sealed = match event.sealed.get() {
+                Some(sealed) if sealed.origin_id == origin_id => sealed.clone(),
+                _ => seal(seals, origin_id, event)?,
+            };
             Ok(args![
                 workspace,
                 row.owner.profile_id.to_string(),
@@ -85,12 +90,21 @@ pub async fn append(
                 seals.message_key(&event.event_id),
                 &event.kind,
                 event.receive_ms,
-                seals.seal(origin_id, Field::Event, &event.encoded)?,
-                seals.seal(origin_id, Field::Recent, &event.recent.bytes)?,
+                sealed.event,
+                sealed.recent,
             ])
         })
         .collect::<Result<_, Error>>()?;
     tx.insert_many(&APPEND, rows).await.map(drop)
+}
+
+/// Seals an event for the profile it came by.
+pub fn seal(seals: &Seals, origin_id: ProfileId, event: &Occurrence) -> Result<Sealed, Error> {
+    Ok(Sealed {
+        origin_id,
+        event: seals.seal(origin_id, Field::Event, &event.encoded)?,
+        recent: seals.seal(origin_id, Field::Recent, &event.recent.bytes)?,
+    })
 }
 
 /// Remembers the ids of messages that are no events.
