@@ -159,8 +159,9 @@ fn warn(error: &Error) {
 
 fn forget(shared: &Shared, entry: &StoredEntry) {
     let other = outbox::other_in(&entry.entry);
-    if let Some(Other::Unmerged(_)) = other {
-        // Identifiers lead to the other of the two now, and which is not told.
+    let erased = outbox::erased_in(&entry.entry);
+    if matches!(other, Some(Other::Unmerged(_))) || !erased.is_empty() {
+        // Identifiers lead to somebody else now, or to nobody, and which is not told.
         shared.memory.forget_owners();
         shared.settled.forget_all();
     }
@@ -171,7 +172,6 @@ fn forget(shared: &Shared, entry: &StoredEntry) {
         shared.memory.forget_profile(key);
         shared.histories.forget(key);
     }
-    let erased = outbox::erased_in(&entry.entry);
     if !erased.is_empty() {
         shared.forget_erased(&Arc::from(entry.workspace.as_str()), &erased);
     }
