@@ -47,7 +47,12 @@ async fn an_erased_person_is_nowhere_in_clear(topology: Topology) {
     // As a shop writes that knows the address alone.
     let to_the_address = write_to(&api, "").await;
     let read = format!("/v1/messages/{to_the_address}");
-    assert_eq!(api.get(&read).await.ok()["profileId"].as_str().unwrap_or(""), "");
+    assert_eq!(
+        api.get(&read).await.ok()["profileId"]
+            .as_str()
+            .unwrap_or(""),
+        ""
+    );
     // Decisions are stored behind the answers.
     let decision = decided["decisionId"].as_str().unwrap().to_owned();
     let path = format!("/v1/decisions/{decision}");

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{
-    Shared, declarations::Declarations, lookup::Found, obstacles, write::Written,
-};
+use super::{Shared, declarations::Declarations, lookup::Found, obstacles, write::Written};
 use crate::{
     domain::{
         Identity, ProfileId,
