@@ -118,7 +118,7 @@ impl<'a> Look<'a> {
     async fn find_owners(&mut self, seals: &Seals, messages: &[&Message]) -> Result<(), Error> {
         let memory = &self.shared.memory;
         let mut asked = FxHashSet::default();
-        let mut missing = Sought::default();
+        let (mut missing, mut remembered) = (Sought::default(), Vec::new());
         let mut wanted = FxHashSet::default();
         for identity in messages.iter().flat_map(|m| identities_of(m)) {
             if !asked.insert(identity.key()) {
@@ -129,11 +129,23 @@ impl<'a> Look<'a> {
                     let key = identity.key().clone();
                     self.found.directory.add_identity(key, owner);
                     wanted.insert(owner.profile_id);
+                    remembered.push(identity);
                 }
                 _ => drop(missing.insert(seals.identity_key(identity), identity.key().clone())),
             }
         }
         self.read_owners(missing, &mut wanted).await?;
+        self.find_profiles(wanted).await?;
+        // Of whoever was erased memory may still say what they held; it may be somebody
+        // else's by now.
+        let directory = &self.found.directory;
+        remembered.retain(|identity| directory.holder(identity).is_none());
+        let held = remembered.into_iter();
+        let again: Sought = held
+            .map(|identity| (seals.identity_key(identity), identity.key().clone()))
+            .collect();
+        let mut wanted = FxHashSet::default();
+        self.read_owners(again, &mut wanted).await?;
         self.find_profiles(wanted).await
     }
 
@@ -142,6 +154,9 @@ impl<'a> Look<'a> {
         sought: Sought,
         wanted: &mut FxHashSet<ProfileId>,
     ) -> Result<(), Error> {
+        if sought.is_empty() {
+            return Ok(());
+        }
         let keys = sought.keys().cloned().collect();
         for (key, owner) in identities::owners(self.tx, self.workspace, keys).await? {
             let Some(key) = sought.get(&key).cloned() else {

@@ -253,7 +253,8 @@ impl<'a> Played<'a> {
         let mut erased = erased.unwrap().into_inner().profile_ids;
         let person = self.model.erase(who);
         let mut ids: Vec<_> = person.iter().map(|who| self.ids[*who].clone()).collect();
-        (erased.sort(), ids.sort());
+        erased.sort();
+        ids.sort();
         assert_eq!(erased, ids);
         for who in person {
             self.appear(who, &format!("again{step}-")).await;
