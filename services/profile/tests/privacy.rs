@@ -354,6 +354,8 @@ async fn replicas_forget_whom_another_erased() {
             (&new, vec!["mat".into()])
         );
     }
+    // Nor does who erased somebody give what comes by the same identifier to a third.
+    assert_eq!(one.one(view("m3", &["u:ann"], 3, "rope")).await, new);
     one.stop().await;
     two.stop().await;
 }
