@@ -196,6 +196,7 @@ fn an_expression_tells_what_it_reads() {
         consents: ["ads"].into(),
         groups: ["news"].into(),
         context: true,
+        situation: ["channel"].into(),
         time: true,
         ..Reads::default()
     };
