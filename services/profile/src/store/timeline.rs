@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     codec::{self, Codec, Field, Seals},
-    profiles::texts,
+    profiles::{self, texts},
 };
 use crate::domain::{
     Occurrence, ProfileId,
@@ -28,24 +28,37 @@ pub async fn seen(
 ) -> Result<FxHashMap<Arc<str>, ProfileId>, Error> {
     const EVENTS: &str = "select event_id, profile_id from events \
          where workspace = $1 and event_id in list($2)";
-    const OTHERS: &str = "select m.message_id, coalesce(p.merged_into, m.profile_id) \
-         from messages m \
-         left join profiles p on p.workspace = m.workspace and p.profile_id = m.profile_id \
-         where m.workspace = $1 and m.message_id in list($2)";
+    // Not joined with who that is now: for the few that are there, all profiles would be
+    // read.
+    const OTHERS: &str = "select message_id, profile_id from messages \
+         where workspace = $1 and message_id in list($2)";
     let by_key: FxHashMap<_, _> = message_ids.map(|id| (seals.message_key(&id), id)).collect();
     let keys: Vec<_> = by_key.keys().cloned().collect();
-    let mut rows = tx.fetch_all(EVENTS, args![workspace, keys.clone()]).await?;
-    rows.extend(tx.fetch_all(OTHERS, args![workspace, keys]).await?);
-    rows.iter()
-        .filter_map(|row| match row.get::<String>(0) {
-            Ok(key) => Some(Ok((row, by_key.get(&key)?.clone()))),
-            Err(error) => Some(Err(error)),
-        })
-        .map(|found| {
-            let (row, id) = found?;
-            Ok((id, codec::profile_id(row, 1)?))
-        })
-        .collect()
+    let events = tx.fetch_all(EVENTS, args![workspace, keys.clone()]).await?;
+    let mut seen = whose(&events, &by_key)?;
+    let others = tx.fetch_all(OTHERS, args![workspace, keys]).await?;
+    let mut others = whose(&others, &by_key)?;
+    let origins: Vec<_> = others.values().copied().collect();
+    for profile in profiles::standings(tx, workspace, &origins).await? {
+        if let Some(survivor) = profile.merged_into {
+            let of_merged = others.values_mut().filter(|id| **id == profile.profile_id);
+            of_merged.for_each(|id| *id = survivor);
+        }
+    }
+    seen.extend(others);
+    Ok(seen)
+}
+
+/// Rows of a message's key and a profile's id, by message.
+fn whose(
+    rows: &[Row],
+    by_key: &FxHashMap<String, Arc<str>>,
+) -> Result<FxHashMap<Arc<str>, ProfileId>, Error> {
+    let found = rows.iter().map(|row| {
+        let id = by_key.get(&row.get::<String>(0)?);
+        Ok(id.cloned().zip(Some(codec::profile_id(row, 1)?)))
+    });
+    found.filter_map(Result::transpose).collect()
 }
 
 /// Adds events, numbered in their order from `sequence` on.
