@@ -42,6 +42,42 @@ async fn an_event_is_in_the_next_snapshot() {
 }
 
 #[tokio::test]
+async fn a_message_is_known_again_whatever_it_is_sent_as() {
+    on_both("known_again", async |shop| {
+        let sent = vec![
+            view("e", &["u:ann"], 1, "tent"),
+            identify("i", &["u:ann"], 2, json!({"plan": "pro"})),
+        ];
+        let ann = shop.send(sent.clone()).await[0].profile_id.clone();
+        let again = [
+            &sent[0],
+            &sent[1],
+            &view("i", &["u:bob"], 3, "mat"),
+            &identify("e", &["u:bob"], 4, json!({"plan": "free"})),
+        ];
+        for (number, message) in again.into_iter().enumerate() {
+            // Messages are presumed to be new again after so many that were.
+            for new in 0..66 {
+                let id = format!("new-{number}-{new}");
+                shop.one(view(&id, &["u:cleo"], 5, "lamp")).await;
+            }
+            for time in ["presumed", "looked up"] {
+                let new = format!("{time}-{number}");
+                let new = view(&new, &["u:dora"], 6, "cup");
+                let results = shop.send(vec![new, message.clone()]).await;
+                assert_eq!(statuses(&results), [Accepted, Duplicate], "{message:?}");
+                assert_eq!(results[1].profile_id, ann, "{message:?} {time}");
+            }
+        }
+        assert_eq!(shop.profile(&ann).await.unwrap().event_count, 1);
+        assert!(shop.snapshot(user("bob")).await.is_none());
+        let dora = shop.snapshot(user("dora")).await.unwrap();
+        assert_eq!(items_of(&dora).len(), 8, "{}", shop.system);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_replay_changes_nothing() {
     on_both("replay", async |shop| {
         let messages = vec![

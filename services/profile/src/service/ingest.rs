@@ -89,16 +89,16 @@ pub async fn write(shared: &Arc<Shared>, submissions: Vec<Arc<Submission>>) -> V
     let count = submissions.len();
     let parts = by_workspace(submissions);
     let parts = Arc::new(parts);
-    let written = {
-        let (shared, parts) = (shared.clone(), parts.clone());
-        let database = shared.database.clone();
-        database
-            .write(move |tx| {
-                let (shared, parts) = (shared.clone(), parts.clone());
-                async move { write_parts(&shared, tx, &parts).await }.boxed()
-            })
-            .await
-    };
+    let presuming = shared.presumption.holds();
+    let mut written = attempt(shared, &parts, presuming).await;
+    if let Err(Error::Storage(error)) = &written
+        && presuming
+        && error.is_unique_violation()
+    {
+        // Something was seen before, and nothing is written yet.
+        shared.presumption.failed();
+        written = attempt(shared, &parts, false).await;
+    }
     let mut answers: Vec<Results> = Vec::new();
     match written {
         Ok(written) => {
@@ -187,17 +187,32 @@ fn by_workspace(submissions: Vec<Arc<Submission>>) -> Vec<Part> {
     parts
 }
 
+/// `presuming` that all messages are new: fails with a unique violation where one is not.
+async fn attempt(
+    shared: &Arc<Shared>,
+    parts: &Arc<Vec<Part>>,
+    presuming: bool,
+) -> std::result::Result<Vec<(Written, Answers)>, Error> {
+    let (trying, parts) = (shared.clone(), parts.clone());
+    let write = shared.database.write(move |tx| {
+        let (shared, parts) = (trying.clone(), parts.clone());
+        async move { write_parts(&shared, tx, &parts, presuming).await }.boxed()
+    });
+    write.await
+}
+
 async fn write_parts(
     shared: &Arc<Shared>,
     tx: &mut Tx,
     parts: &[Part],
+    presuming: bool,
 ) -> std::result::Result<Vec<(Written, Answers)>, Error> {
     let submissions = parts.iter().flat_map(|part| &part.submissions);
     let count: usize = submissions.map(|(_, s)| s.messages.len()).sum();
     let mut turn = write::begin(shared, tx, count).await?;
     let mut written = Vec::with_capacity(parts.len());
     for part in parts {
-        written.push(write_part(shared, tx, part, &mut turn).await?);
+        written.push(write_part(shared, tx, part, &mut turn, presuming).await?);
     }
     Ok(written)
 }
@@ -207,10 +222,12 @@ async fn write_part(
     tx: &mut Tx,
     part: &Part,
     turn: &mut Turn,
+    presuming: bool,
 ) -> std::result::Result<(Written, Answers), Error> {
     let submissions = part.submissions.iter().map(|(_, s)| &**s);
     let seals = shared.codec.of(&part.workspace);
-    let mut found = lookup::look_up(shared, tx, &seals, &part.workspace, submissions).await?;
+    let mut found =
+        lookup::look_up(shared, tx, &seals, &part.workspace, submissions, presuming).await?;
     let database = &shared.database;
     let declared = shared.declared.at(database, &part.workspace, turn.revision);
     let decided = decide(shared, &*declared.await?, &mut found, part);

@@ -32,17 +32,28 @@ pub struct Found {
     pub pairs: Vec<Between>,
 }
 
+/// For messages. `presuming` that none was seen before, where the database finds that out
+/// as they are written: see [`super::presumption`].
 pub async fn look_up<'a>(
     shared: &Shared,
     tx: &mut Tx,
     seals: &Seals,
     workspace: &Arc<str>,
     submissions: impl Iterator<Item = &'a Submission>,
+    presuming: bool,
 ) -> Result<Found, Error> {
     let messages: Vec<_> = submissions.flat_map(|s| &s.messages).collect();
     let mut look = Look::new(shared, tx, workspace);
-    let ids = messages.iter().map(|m| m.id.clone());
-    look.found.seen = timeline::seen(look.tx, seals, workspace, ids).await?;
+    // An id that its own table has is found out as it is written.
+    let sought = |among_events: bool| {
+        let sought = messages.iter().filter(move |message| {
+            let is_event = matches!(message.kind, Kind::Event(_));
+            !presuming || is_event != among_events
+        });
+        sought.map(|message| message.id.clone())
+    };
+    let sought = (sought(true), sought(false));
+    look.found.seen = timeline::seen(look.tx, seals, workspace, sought.0, sought.1).await?;
     let unseen: Vec<_> = messages
         .iter()
         .filter(|m| !look.found.seen.contains_key(&m.id))

@@ -177,7 +177,7 @@ async fn carry_out(
     submission.schema = declared.schema.clone();
     let seals = shared.codec.of(workspace);
     let asked = [&submission].into_iter();
-    let mut found = lookup::look_up(shared, tx, &seals, workspace, asked).await?;
+    let mut found = lookup::look_up(shared, tx, &seals, workspace, asked, false).await?;
     let mut steps = Vec::new();
     let mut violations = Violations::new();
     for (index, message) in submission.messages.iter().enumerate() {

@@ -24,6 +24,7 @@ pub mod merges;
 pub mod obstacles;
 pub mod pipeline;
 pub mod preferences;
+mod presumption;
 pub mod purposes;
 pub mod quality;
 pub mod read;
@@ -64,6 +65,7 @@ pub struct Shared {
     pub memory: Memory,
     pub histories: HeldHistories,
     pub settled: obstacles::Settled,
+    pub presumption: presumption::Presumption,
     pub metrics: Metrics,
     pub follower: follow::Follower,
     pub turns: Turns,
@@ -135,6 +137,7 @@ impl Service {
             memory: Memory::new(&config),
             histories: HeldHistories::new(config.hot_histories_mib << 20),
             settled: obstacles::Settled::default(),
+            presumption: presumption::Presumption::default(),
             metrics: Metrics::new(),
             follower,
             turns: Turns::new(),

@@ -19,12 +19,14 @@ use crate::domain::{
     snapshot::EncodedEvent,
 };
 
-/// Messages seen before, and whose they are now.
+/// Messages seen before, and whose they are now: those sought among the events, and among
+/// the others.
 pub async fn seen(
     tx: &mut Tx,
     seals: &Seals,
     workspace: &Arc<str>,
-    message_ids: impl Iterator<Item = Arc<str>>,
+    events: impl Iterator<Item = Arc<str>>,
+    others: impl Iterator<Item = Arc<str>>,
 ) -> Result<FxHashMap<Arc<str>, ProfileId>, Error> {
     const EVENTS: &str = "select event_id, profile_id from events \
          where workspace = $1 and event_id in list($2)";
@@ -32,12 +34,10 @@ pub async fn seen(
     // read.
     const OTHERS: &str = "select message_id, profile_id from messages \
          where workspace = $1 and message_id in list($2)";
-    let by_key: FxHashMap<_, _> = message_ids.map(|id| (seals.message_key(&id), id)).collect();
-    let keys: Vec<_> = by_key.keys().cloned().collect();
-    let events = tx.fetch_all(EVENTS, args![workspace, keys.clone()]).await?;
-    let mut seen = whose(&events, &by_key)?;
-    let others = tx.fetch_all(OTHERS, args![workspace, keys]).await?;
-    let mut others = whose(&others, &by_key)?;
+    let keyed = |id: Arc<str>| (seals.message_key(&id), id);
+    let (events, others) = (events.map(keyed).collect(), others.map(keyed).collect());
+    let mut seen = found(tx, EVENTS, workspace, events).await?;
+    let mut others = found(tx, OTHERS, workspace, others).await?;
     let origins: Vec<_> = others.values().copied().collect();
     for profile in profiles::standings(tx, workspace, &origins).await? {
         if let Some(survivor) = profile.merged_into {
@@ -50,10 +50,17 @@ pub async fn seen(
 }
 
 /// Rows of a message's key and a profile's id, by message.
-fn whose(
-    rows: &[Row],
-    by_key: &FxHashMap<String, Arc<str>>,
+async fn found(
+    tx: &mut Tx,
+    sql: &'static str,
+    workspace: &Arc<str>,
+    by_key: FxHashMap<String, Arc<str>>,
 ) -> Result<FxHashMap<Arc<str>, ProfileId>, Error> {
+    if by_key.is_empty() {
+        return Ok(FxHashMap::default());
+    }
+    let keys: Vec<_> = by_key.keys().cloned().collect();
+    let rows = tx.fetch_all(sql, args![workspace, keys]).await?;
     let found = rows.iter().map(|row| {
         let id = by_key.get(&row.get::<String>(0)?);
         Ok(id.cloned().zip(Some(codec::profile_id(row, 1)?)))
